@@ -33,8 +33,7 @@ def refuse_options(parsed: argparse.Namespace, program: Callable) -> None:
         raise InputError(f"--min-count is {parsed.min_count}: give a whole number from 1 up")
     if parsed.min_count > 1 and parsed.unknown is None:
         raise InputError(
-            f"--min-count is {parsed.min_count}, and rare tokens need one to stand for them: give "
-            "--unknown"
+            f"--min-count is {parsed.min_count}, and rare tokens need a replacement: give --unknown"
         )
     if parsed.unknown is None:
         return
@@ -67,6 +66,6 @@ def note_spaces(data: Any) -> None:
     """Warn that characters were read where words may have been meant."""
     if isinstance(data, list) and all(isinstance(s, str) and " " in s.strip() for s in data):
         warnings.warn(
-            "the tokens are single characters, spaces too: --words takes what stands between them",
+            "the tokens are single characters, spaces included: --words splits at spaces",
             stacklevel=2,
         )

@@ -122,7 +122,9 @@ def _types(table: Table, marked: Mapping[str, type[Kind]], types: Any) -> dict[s
                 f"{_listed(list(table.values_by_column))}"
             )
         if wanted not in allowed:
-            raise InputError(f"types says '{name}' is {wanted!r}: choose one of {_listed(allowed)}")
+            raise InputError(
+                f"types gives column '{name}' the type {wanted!r}: choose one of {_listed(allowed)}"
+            )
     chosen: dict[str, str] = {}
     for name, column in table.values_by_column.items():
         called: str | None = types_by_column.get(name) or type_of(

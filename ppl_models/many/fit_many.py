@@ -245,7 +245,7 @@ def _wholly(fixed: Mapping[str, Any]) -> Mapping[str, Any]:
     for name, value in fixed.items():
         if has_missing(np.asarray(value, float)):
             raise InputError(
-                f"fixed holds a part of '{name}', which fit serves and fit_many does not: fit each "
-                "group by itself"
+                f"fixed holds only some entries of '{name}', which fit supports and fit_many does "
+                "not: fit each group by itself"
             )
     return fixed

@@ -45,8 +45,8 @@ def principal_variances(x: Any, row_weights: Any = None) -> Any:
     """
     if current() is not None:
         raise UnsupportedError(
-            "the prior of the clusters' shape is set by the data's covariance, which is not known "
-            "of data in blocks: give shape_centre=, the relative variances along the axes"
+            "the prior of the clusters' shape depends on the covariance of all data, which is not "
+            "known for data in blocks: give shape_centre=, the relative variances along the axes"
         )
     traced = isinstance(x, jax.core.Tracer) or isinstance(row_weights, jax.core.Tracer)
     xp: Any = jnp if traced else np

@@ -37,7 +37,7 @@ def count_of(count: int | None, codes: Any) -> int:
     if count is not None:
         return int(count)
     if codes is None:
-        raise InputError("without labels say how many kinds of them there are, as in levels=3")
+        raise InputError("without data, give the number of levels, as in levels=3")
     return int(np.asarray(codes).max()) + 1
 
 

@@ -117,6 +117,6 @@ def _refuse_other_shape(x: Any, known: np.ndarray) -> None:
     """What is known of all rows is of the data as they are, and not of what is made of them."""
     if jnp.shape(x)[1:] != known.shape:
         raise UnsupportedError(
-            "the program sets its priors by something that it computes of the data, which is not "
-            "known of data in blocks: give the priors' arguments"
+            "a prior of the program depends on something computed from the data, which is not "
+            "known for data in blocks: give the arguments of the prior"
         )

@@ -37,8 +37,8 @@ def check_order(order: int) -> None:
     """
     if order not in ORDERS:
         raise InputError(
-            f"order is {order!r}: a hidden state depends on the last one or the last two, so "
-            "choose 1 or 2"
+            f"order is {order!r}: a chain of hidden states is of first or second order: choose 1 "
+            "or 2"
         )
 
 

@@ -158,9 +158,9 @@ def _refuse(x: Any, censored: Any, above: float | None, below: float | None) -> 
         if wrong.any():
             place = int(wrong.argmax())
             raise InputError(
-                f"censored of row {place} is {codes[place]:g}: 0 says that x is the number, 1 that "
-                "it is more (a time at which nothing had happened), -1 that it is less, 2 that it "
-                "is between x and until"
+                f"censored of row {place} is {codes[place]:g}: give 0 (observed: the value is x), "
+                "1 (right-censored: above x), -1 (left-censored: below x) or 2 "
+                "(interval-censored: between x and until)"
             )
     if isinstance(x, jax.core.Tracer | type(None)):
         return
@@ -180,15 +180,14 @@ def _refuse_intervals(x: Any, censored: Any, until: Any, below: float | None) ->
         return
     if until is not None and censored is None:
         raise InputError(
-            "until is given without censored: say with censored=2 which numbers are between x and "
-            "until"
+            "until is given without censored: mark the interval-censored rows with censored=2"
         )
     inside = np.atleast_1d(np.equal(censored, 2))
     if censored is None or not inside.any():
         return
     if until is None:
         raise InputError(
-            f"censored of row {inside.argmax()} is 2, the number is between x and until: give until"
+            f"censored of row {inside.argmax()} is 2 (between x and until): give until"
         )
     if x is None:
         return

@@ -83,15 +83,18 @@ def growth_mixture(
     (5, 3)
     """
     if x is None and times is None:
-        raise InputError("without data say when to measure, as in times=(0, 1, 2)")
+        raise InputError("without data, give the times of measurement, as in times=(0, 1, 2)")
     if order < 1:
-        raise InputError(f"order is {order}: 1 for lines, 2 for parabolas, ...")
+        raise InputError(f"order is {order}: give 1 for lines, 2 for parabolas, ...")
     if x is not None:
         rows = jnp.shape(x)[0]
         times = jnp.arange(jnp.shape(x)[1]) if times is None else times
     when = jnp.asarray(times, float)
     if x is not None and when.shape != (jnp.shape(x)[1],):
-        raise InputError(f"times has {when.size} numbers, and a row {jnp.shape(x)[1]} measurements")
+        raise InputError(
+            f"times has {when.size} numbers, and a row has {jnp.shape(x)[1]} measurements: give "
+            "one time for each"
+        )
     powers = when[:, None] ** jnp.arange(order + 1)
     weights = mixture_weights(clusters, concentration, weight_prior)
     middle, unit = _all_measurements(data_scale(x, row_weights))

@@ -83,7 +83,9 @@ def pitman_yor_chain(
     if tokens is not None:
         sequences, positions = jnp.shape(tokens)
     if seen is None and tokens is None:
-        raise InputError("sequences follow what was seen before: give tokens= or seen=")
+        raise InputError(
+            "the program generates from counts of observed sequences: give tokens= or seen="
+        )
     seen = _count(tokens, vocabulary, order) if seen is None else seen
     with numpyro.plate("order", order):
         if discounts == 1:

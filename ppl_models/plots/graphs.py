@@ -55,7 +55,8 @@ def plot_graphs(
         raise InputError("There are no graphs to draw: give at least one.")
     if given_nodes is not None and len(given_nodes) != len(graphs):
         raise InputError(
-            f"There are {len(graphs)} graphs and {len(given_nodes)} numbers of given nodes."
+            f"There are {len(graphs)} graphs and {len(given_nodes)} numbers of given nodes: give "
+            "one number for each graph."
         )
     columns = min(columns, len(graphs))
     lines = -(-len(graphs) // columns)

@@ -72,8 +72,8 @@ def plot_prototypes(
     probs = profile_values(tree, site)
     if "level" in probs.dims or not is_probability(emission_of(tree, site)):
         raise InputError(
-            "plot_prototypes draws probabilities of ink, one a pixel, which this emission does not "
-            "have: use plot_profiles."
+            "plot_prototypes draws one probability of ink for each pixel, which this emission "
+            "does not have: use plot_profiles."
         )
     probs = probs.mean("sample")
     height, width = image_shape(shape, probs.sizes["feature"])

@@ -98,7 +98,9 @@ def plot_state_paths(
     """
     data = series(tree, site)
     if data is None:
-        raise InputError("The tree holds no series of numbers: plot_state_paths draws those.")
+        raise InputError(
+            "The data of this tree are no series of numbers, which plot_state_paths draws."
+        )
     if not 0 <= sequence < data.sizes["sequence"]:
         raise InputError(
             f"sequence is {sequence}: choose one from 0 to {data.sizes['sequence'] - 1}."

@@ -92,7 +92,7 @@ class RowBlocks:
         if seen != self.summary.rows:
             raise InputError(
                 f"{self.blocks.name} had {self.summary.rows:,} rows when it was first read and "
-                f"has {seen:,} now: its passes must give the same rows"
+                f"has {seen:,} now: every pass must give the same rows"
             )
         if held:
             rest = np.concatenate(pending)
@@ -127,8 +127,8 @@ def read_blocks(
         raise InputError(f"{blocks.name} has no rows")
     if first.dims[0] != "row":
         raise InputError(
-            f"rows in blocks are single rows, and {blocks.name} is read as {first.dims[0]}s: fit "
-            "them in memory"
+            f"only single rows are read in blocks, and {blocks.name} is read as {first.dims[0]}s: "
+            "fit them in memory"
         )
     if "level" in first.coords:
         first = _with_all_levels(function, blocks, site, first)
@@ -237,9 +237,7 @@ def _answers(
     nothing = object()
     for array, one in zip_longest(arrays, each, fillvalue=nothing):
         if array is nothing or one is nothing:
-            raise InputError(
-                f"{name} gives other blocks in a second pass than in the first: {ONCE}"
-            )
+            raise InputError(f"{name} gives different blocks in its second pass: {ONCE}")
         yield of_block(array, one)
 
 
@@ -258,8 +256,9 @@ def _with_all_levels(function: Callable, blocks: Blocks, site: str, first: Obser
                 if codes.any():
                     raise InputError(
                         f"column '{name}' of {blocks.name} holds codes with leading zeros "
-                        f"('{column[codes].iloc[0]}'), which pieces of a file are read without: "
-                        "read the file into memory by read_file, or write a letter before the codes"
+                        f"('{column[codes].iloc[0]}'), which are lost where a file is read in "
+                        "blocks: read it into memory with read_file, or prefix the codes with a "
+                        "letter"
                     )
     known: dict[Any, Any] = {}
     framed = True

@@ -97,8 +97,8 @@ def refuse_out_of_range(model: Model, structure: Structure) -> None:
         name = getattr(model.function, "__name__", "the program")
         raise InputError(
             f"{name} looks up entry {wrong} by {by}, and there are {lookup.size}, of which the "
-            f"first is 0: number them 0 to {lookup.size - 1}, or say in the program what is meant, "
-            "as in effect[jnp.clip(index, 0, len(effect) - 1)]"
+            f"first is 0: number them 0 to {lookup.size - 1}, or clip them in the program, as in "
+            "effect[jnp.clip(index, 0, len(effect) - 1)]"
         )
 
 

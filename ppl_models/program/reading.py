@@ -86,16 +86,14 @@ def read_data(
     kinds = data_parameters(function)
     told = set(arguments or {}) & set(kinds)  # sizes and switches, see ``signature.split``
     if twice := told & set(data if isinstance(data, dict) else ()):
-        raise InputError(
-            f"'{min(twice)}' is given among the data and as an argument too: give it once"
-        )
+        raise InputError(f"'{min(twice)}' is given both as data and as an argument: give it once")
     kinds = {name: kind for name, kind in kinds.items() if name not in told}
     by_site = isinstance(data, dict) and set(data) <= set(kinds) and len(data) > 0
     marked = by_type(function)
     types = (arguments or {}).get("types")
     if by_site and marked and types:
         raise InputError(
-            f"types says how the columns of one table are dealt out, and the data are given as "
+            "types assigns the columns of one table to data parameters, and the data are given as "
             f"{', '.join(data)} already: leave types out, or give one table"
         )
     if not by_site and marked:
@@ -105,8 +103,8 @@ def read_data(
         sizes_of_program = set(SIZES) & set(inspect.signature(function).parameters)
         if isinstance(data, dict) and (sizes_in_data := sizes_of_program & set(data)):
             raise InputError(
-                f"'{min(sizes_in_data)}' is the name of a size, which a program that generates is "
-                "told, and stands among the data here: give the parameter another name"
+                f"'{min(sizes_in_data)}' is reserved for a size that a program takes to generate "
+                "data, and is a data parameter here: give the parameter another name"
             )
         columns = data_of_columns(data, kinds)
         if columns is None and len(required) > 1:
@@ -255,9 +253,10 @@ def read_program(
         emitted_by = (*structure.emissions, *structure.sources)
         if name not in emitted_by and gone.any() and not treats_gaps(model, structure):
             raise InputError(
-                f"'{name}' lacks a cell in row {np.argwhere(gone)[0][0]}, and no site emits it, so "
-                "that it cannot be imputed or summed out: leave the row out, or put a site in its "
-                f"place, as in jnp.where(jnp.isnan({name}), imputed, {name})"
+                f"'{name}' has a missing cell in row {np.argwhere(gone)[0][0]}, and is not "
+                "observed at a site, so that it can be neither imputed nor marginalised: leave "
+                f"the row out, or put a site in its place, as in jnp.where(jnp.isnan({name}), "
+                f"imputed, {name})"
             )
     return model, structure
 
@@ -276,7 +275,7 @@ def refuse_other_lengths(data: Mapping[str, Any], lines: Sequence[Any]) -> None:
     if lines or len(set(lengths.values())) < 2:
         return
     told = " and ".join(f"{count} of {site}" for site, count in lengths.items())
-    raise InputError(f"there are {told}: give all of them the same rows")
+    raise InputError(f"there are {told}: give the same rows for all")
 
 
 def given_arguments(function: Callable, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,7 +297,7 @@ def _held(
             held[name] = _integers(name, value, structure)
             continue
         if name not in sites:
-            raise InputError(f"fixed names '{name}', which is no site of the program")
+            raise InputError(f"fixed names '{name}', which is not a site of the program")
         array, wanted = np.asarray(value, np.dtype(precision)), sites[name].shape
         try:
             broadcast = np.broadcast_to(array, wanted)

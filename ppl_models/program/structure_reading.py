@@ -170,8 +170,8 @@ def _refuse_unequal_scales(model: Model, structure: Structure) -> None:
     first, *others = _scales(model, structure.initial(make_key(5)), structure=structure)
     if not all(np.allclose(first, other, rtol=1e-6, atol=0) for other in others):
         raise UnsupportedError(
-            f"sites {' and '.join(map(repr, structure.discrete))} are scaled unequally, and "
-            "they are summed out together: put all of them into one numpyro.handlers.scale"
+            f"sites {' and '.join(map(repr, structure.discrete))} have different scales, and are "
+            "marginalised together: put all of them into one numpyro.handlers.scale"
         )
 
 

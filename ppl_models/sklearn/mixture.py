@@ -248,8 +248,8 @@ class Mixture(DensityMixin, BaseEstimator):
         if np.isneginf(top).any():
             row = int(np.isneginf(top[:, 0]).argmax())
             raise InputError(
-                f"row {row} is impossible under every component, so that it has no "
-                "probabilities of components: fit with alpha above 0"
+                f"row {row} has probability zero under every component, so that it has no "
+                "responsibilities: fit with alpha above 0"
             )
         responsibility = np.exp(joint - top)
         return (responsibility / responsibility.sum(1, keepdims=True)).astype(density.dtype)

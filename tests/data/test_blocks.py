@@ -87,7 +87,7 @@ def test_what_can_be_gone_through_once_is_refused() -> None:
     for source in (iter([ROWS]), (block for block in [ROWS]), Once(same=True)):
         with pytest.raises(InputError, match=r"once only.*update\(tree, blocks\)"):
             open_blocks(source)
-    with pytest.raises(InputError, match="other blocks in a second pass"):
+    with pytest.raises(InputError, match="different blocks in its second pass"):
         read("gaussian_mixture", open_blocks(Once(same=False)))
     with pytest.raises(InputError, match=r"not data: .* of blocks of rows, open_blocks"):
         read_data(catalogue.program("gaussian_mixture"), (block for block in [ROWS]))
@@ -121,7 +121,7 @@ def test_levels_are_those_of_all_blocks(tmp_path: Path, suffix: str) -> None:
     ("text", "says"),
     [
         ("a,b\n1,2\n3\n4,5\n", "line 3 of .* has 1 cells where the first line has 2 names"),
-        ("a,b\n1,2\n3,4,5\n", "cannot be cut into cells.*line 3"),
+        ("a,b\n1,2\n3,4,5\n", "cannot be parsed as a table.*line 3"),
         ("a;b\n1;2\n", r"read_file\(path, separator=';'\)"),
         ("a,b\nu,01\nv,1\nu,1\n", "codes with leading zeros \\('01'\\)"),
     ],
@@ -136,7 +136,7 @@ def test_files_that_are_not_there_or_unknown_are_refused(tmp_path: Path) -> None
     with pytest.raises(InputError, match="no file"):
         open_blocks(tmp_path / "nowhere.parquet")
     (tmp_path / "rows.what").write_text("")
-    with pytest.raises(InputError, match="ends in none"):
+    with pytest.raises(InputError, match="ends with none"):
         open_blocks(tmp_path / "rows.what")
     xr.Dataset({"x": ("row", ROWS[:, 0]), "y": ("row", ROWS[:, 1])}).to_netcdf(tmp_path / "two.nc")
     with pytest.raises(InputError, match="variables x, y"):

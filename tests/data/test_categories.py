@@ -144,6 +144,6 @@ def test_a_single_level_is_fine_where_more_are_declared_or_known() -> None:
 
 def test_a_code_of_minus_one_is_doubted():
     """pandas writes it for a missing level; a scale from -1 to 1 is one."""
-    with pytest.warns(UserWarning, match="holds -1, read as a level"):
+    with pytest.warns(UserWarning, match="holds -1, which counts as a level"):
         assert Categories.read([0, 1, 2, -1, 1, 0]).arguments["levels"] == (4,)
     assert Categories.read([0, 1, -1, 0]).values.tolist() == [1, 2, 0, 1]

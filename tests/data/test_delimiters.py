@@ -83,7 +83,7 @@ def test_the_ways_out_that_the_refusals_name_work(tmp_path) -> None:
 
 
 def test_answers_without_a_line_of_names_are_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match=r"first line of .* \(yes, low\) holds what the lines"):
+    with pytest.raises(InputError, match=r"first line of .* \(yes, low\) looks like the data"):
         read(tmp_path, "yes,low\nno,high\nyes,low\nno,low\n", Categories)
     with pytest.raises(InputError, match="two columns named 'yes': rename one, or add a line"):
         read(tmp_path, "yes,yes\nno,yes\n", Categories)

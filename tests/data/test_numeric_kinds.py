@@ -136,7 +136,7 @@ def test_rows_of_labels_that_repeat_are_numbered_with_a_warning(index: list, rea
     """To join on them would give rows the results of others: the frames of two files do so."""
     labelled = pd.Series([1, 2, 3], index=pd.Index(index, dtype=object))
     for data in (labelled, labelled.to_frame("a")):
-        with pytest.warns(UserWarning, match=f"{reason}.* do not join on the index"):
+        with pytest.warns(UserWarning, match=f"{reason}.* cannot be joined on the index"):
             assert Reals.read(data).coords["row"].tolist() == [0, 1, 2]
 
 

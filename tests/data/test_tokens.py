@@ -190,5 +190,5 @@ def test_unknown_tokens_are_refused(data: list, message: str) -> None:
 def test_none_is_a_token_that_is_not_known() -> None:
     read = Tokens.read([["a", None, "b"], ["b"]])
     assert read.values.tolist() == [[0, -1, 1, 2], [1, 2, 2, 2]]
-    with pytest.raises(InputError, match="no token that is known"):
+    with pytest.raises(InputError, match="no known token"):
         Tokens.read([[None]])

@@ -56,6 +56,6 @@ def test_stationary_pairs_are_left_as_they_are():
 )
 def test_other_orders_are_refused(program, options, order):
     with pytest.raises(
-        InputError, match=r"order is .*: a hidden state depends on .* choose 1 or 2"
+        InputError, match=r"order is .*: a chain of hidden states is .* choose 1 or 2"
     ):
         handlers.seed(program, 0)(states=2, order=order, sequences=3, positions=4, **options)

@@ -225,7 +225,7 @@ def test_masked_answers_are_missing_ones():
     tree = fitted(masked, predictive=0)
     assert np.isfinite(impute(tree, seed=0, draws=3)["x"]).all()
     assert predict(tree).sizes == {"row": 40, "cluster": 2}
-    with pytest.raises(UnsupportedError, match="counts them as data: leave them out with .mask"):
+    with pytest.raises(UnsupportedError, match="which count as data: exclude them with .mask"):
         fitted(filled, data={"x": HOLED})
 
 

@@ -155,7 +155,7 @@ def test_draws_agree_with_the_conditional_in_closed_form(method):
 
 def test_a_known_part_is_checked():
     for value, said in (
-        (np.full((3, 2), NAN), "holds no entry"),
+        (np.full((3, 2), NAN), "has no value for any entry"),
         (np.array([[-1.0, 1.0], [NAN, NAN]]), "outside"),
     ):
         with pytest.raises(InputError, match=said):

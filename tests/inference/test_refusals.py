@@ -29,7 +29,7 @@ CATEGORIES = {"states": 2, "emission": "categorical"}
 
 #: own program, method, the error, what its sentence says
 OWN = [
-    ("nothing_emitted", "em", InputError, "emits nothing: it needs an observed site"),
+    ("nothing_emitted", "em", InputError, "has no observed site: write one"),
     ("with_a_param", "nuts", UnsupportedError, "site 'loc' is a numpyro.param: give it a prior"),
     ("heavy_tails", "exact", UnsupportedError, "site 'x' emits from StudentT"),
     (

@@ -80,7 +80,7 @@ def test_a_shape_must_hold_all_pixels(fits, shape):
 
 
 def test_prototypes_are_of_bits(fits):
-    with pytest.raises(InputError, match="probabilities of ink"):
+    with pytest.raises(InputError, match="one probability of ink"):
         plot_prototypes(fits.count_fit("poisson"))
 
 

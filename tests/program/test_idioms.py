@@ -240,7 +240,7 @@ def test_a_program_may_impute_covariates_itself():
     assert structure.emissions == ("y",) and structure.factors == ("age_obs",)
     ours, values = log_joint(model, structure)
     assert ours == pytest.approx(theirs(imputing, values, *data.values()), rel=1e-12)
-    with pytest.raises(InputError, match="no site emits it.*jnp.isnan"):
+    with pytest.raises(InputError, match="is not observed at a site.*jnp.isnan"):
         read(plate_called_as_a_covariate, {"time": data["age"], "y": data["y"]})
 
 

@@ -163,5 +163,5 @@ def test_classes_of_answers_and_their_levels() -> None:
 def test_impossible_rows() -> None:
     model = BernoulliMixture(1, alpha=0).fit([[1, 0], [1, 1]])
     assert np.isneginf(model.score_samples([[0, 1]])).all()
-    with pytest.raises(InputError, match="impossible under every component"):
+    with pytest.raises(InputError, match="zero under every component"):
         model.predict_proba([[0, 1]])

@@ -163,7 +163,7 @@ def _file(
         return Blocks(lambda: _anndata(path, rows), str(path))
     if suffix in XARRAY:
         return Blocks(lambda: _dataset(path, variable, rows), str(path))
-    raise InputError(f"{path} ends in none of {', '.join(SUFFIXES)}: say by its end what it is")
+    raise InputError(f"{path} ends with none of {', '.join(SUFFIXES)}: name the file by its format")
 
 
 def module_of_extra(name: str, extra: str) -> Any:
@@ -229,7 +229,7 @@ def _csv(
                     checked = True
                 yield piece if wanted is None else piece[wanted]
     except pd.errors.ParserError as error:
-        raise InputError(f"{path} cannot be cut into cells: {str(error).strip()}") from error
+        raise InputError(f"{path} cannot be parsed as a table: {str(error).strip()}") from error
 
 
 def _refuse_short_rows(path: Path, delimiter: str, names: int) -> None:
@@ -251,9 +251,9 @@ def _refuse_other_delimiter(path: Path, delimiter: str) -> None:
     others = [d for d in ";\t|," if d != delimiter and d in first]
     if delimiter not in first and others:
         raise InputError(
-            f"{path} has one column, '{first.strip()[:40]}', where it is cut at {delimiter!r}: "
-            f"read it into memory by read_file(path, separator={others[0]!r}), or write it with "
-            f"{delimiter!r} between cells"
+            f"{path} has one column, '{first.strip()[:40]}', when split at {delimiter!r}: read it "
+            f"into memory with read_file(path, separator={others[0]!r}), or write it with "
+            f"{delimiter!r} as the separator"
         )
 
 

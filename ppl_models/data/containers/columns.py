@@ -44,8 +44,8 @@ def labels_from_index(index: pd.Index) -> np.ndarray:
 
 def _positions(index: pd.Index, what: str) -> np.ndarray:
     warnings.warn(
-        f"the index of the rows does not tell them apart ({what}): rows are numbered from 0, and "
-        "results do not join on the index: give data.reset_index(drop=True), or other labels",
+        f"the index does not identify the rows ({what}): rows are numbered from 0 instead, and "
+        "results cannot be joined on the index: give data.reset_index(drop=True), or unique labels",
         UserWarning,
         stacklevel=2,
     )

@@ -77,7 +77,7 @@ def flatten(data: Any, *, site: str = "x") -> Flat:
 
 def _sequences(data: Any, site: str) -> tuple[list, np.ndarray]:
     if isinstance(data, str | bytes):
-        raise InputError(f"{site} is one piece of text: {ADVICE}, as in [text]")
+        raise InputError(f"{site} is a single string: {ADVICE}, as in [text]")
     if isinstance(data, pd.DataFrame) or is_a(data, "polars", "DataFrame"):
         if data.shape[1] != 1:
             raise InputError(f"{site} has {data.shape[1]} columns: give the one with sequences")
@@ -125,7 +125,7 @@ def _tokens(
     values = np.fromiter(chain.from_iterable(sequences), dtype=object, count=count)
     known = np.fromiter((token is not None for token in values), dtype=bool, count=count)
     if not known.any():
-        raise InputError(f"{site} holds no token that is known: {ADVICE}")
+        raise InputError(f"{site} holds no known token: {ADVICE}")
     inferred = pd.api.types.infer_dtype(values[known], skipna=False)
     if inferred not in {"string", "integer"}:
         _refuse_tokens(values, lengths, labels, site)
@@ -158,5 +158,5 @@ def _refuse_tokens(values: np.ndarray, lengths: np.ndarray, labels: np.ndarray, 
 
 def _refuse_end(label: object, site: str) -> None:
     raise InputError(
-        f"sequence {label} of {site} holds '{END}', which is added by itself: remove it"
+        f"sequence {label} of {site} holds '{END}', which is appended automatically: remove it"
     )

@@ -160,8 +160,8 @@ def _warn_of_attributes(graphs: list, site: str) -> None:
     ]
     if told:
         warnings.warn(
-            f"graphs of {site} have {' and '.join(told)}, which programs of graphs leave out: give "
-            "nx.Graph(list(graph.edges)) if that is meant",
+            f"graphs of {site} have {' and '.join(told)}, which graph programs ignore: give "
+            "nx.Graph(list(graph.edges)) if that is intended",
             UserWarning,
             stacklevel=3,
         )
@@ -169,8 +169,8 @@ def _warn_of_attributes(graphs: list, site: str) -> None:
 
 def _too_wide(label: int, site: str, needed: int, width: int) -> InputError:
     return InputError(
-        f"graph {label} of {site} needs rows of {needed} bits in breadth-first order, and the rows "
-        f"have {width}: leave it out, or fit with graphs as wide among the data"
+        f"graph {label} of {site} needs rows of {needed} bits in breadth-first order, and the fit "
+        f"has rows of {width}: leave it out, or include a graph of that width in the data to fit"
     )
 
 
@@ -283,8 +283,8 @@ def _from_networkx(graph: Any, name: str) -> tuple[tuple, list[list[int]]]:
             raise InputError(f"{name} has several edges between {u!r} and {v!r}: give nx.Graph(g)")
         if weight != 1:
             raise InputError(
-                f"{name} has an edge of weight {weight!r:.20} between {u!r} and {v!r}, and an edge "
-                "is there or not: leave weights out, as nx.Graph(list(graph.edges)) does"
+                f"{name} has an edge of weight {weight!r:.20} between {u!r} and {v!r}, but edges "
+                "have no weights here: drop them, as nx.Graph(list(graph.edges)) does"
             )
         seen.add(pair)
         neighbours[place[u]].append(place[v])
@@ -334,7 +334,7 @@ def encode(graphs: Sequence[OrderedGraph], width: int) -> np.ndarray:
     if len(graphs) * most * width > memory.DATA_NUMBERS:
         raise InputError(
             f"{len(graphs):,} graphs of up to {most + 1:,} nodes in rows of {width:,} bits need "
-            "too much memory: leave the widest out, as those with a hub of very many edges"
+            "too much memory: leave out the widest, such as those with a hub of very many edges"
         )
     rows = np.zeros((len(graphs), most, width), np.int16)
     for index, graph in enumerate(graphs):

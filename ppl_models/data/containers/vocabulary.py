@@ -57,8 +57,7 @@ class Vocabulary:
             seen.add(token)
         if self.unknown is not None and self.unknown not in seen:
             raise InputError(
-                f"the token for unknown ones is {self.unknown!r}, which the vocabulary lacks: add "
-                "it to the tokens"
+                f"unknown= is {self.unknown!r}, which the vocabulary lacks: add it to the tokens"
             )
 
     def __len__(self) -> int:
@@ -90,14 +89,14 @@ class Vocabulary:
         if unknown is None:
             if min_count != 1:
                 raise InputError(
-                    f"min_count is {min_count}, and tokens that are left out need a token to stand "
-                    'for them: give unknown="<unk>"'
+                    f"min_count is {min_count}, and the tokens left out need a replacement: give "
+                    'unknown="<unk>"'
                 )
             return cls(flat.distinct)
         if unknown in flat.distinct:
             raise InputError(
-                f"{site} holds the token {unknown!r} that is to stand for unknown ones: give "
-                "another unknown="
+                f"{site} holds the token {unknown!r} that unknown= reserves for unknown tokens: "
+                "choose another unknown="
             )
         counts = np.bincount(flat.positions[flat.positions >= 0], minlength=len(flat.distinct))
         frequent = [t for t, n in zip(flat.distinct, counts, strict=True) if n >= min_count]

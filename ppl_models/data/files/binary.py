@@ -49,7 +49,7 @@ def read_binary(path: Path, kind: type[Kind]) -> pd.DataFrame:
             _refuse_several_sheets(path)
         frame = reader(path)
     except ImportError:
-        raise InputError(f"a {path.suffix} file needs a package more: {install}") from None
+        raise InputError(f"to read a {path.suffix} file needs another package: {install}") from None
     except (OSError, InputError):
         raise
     except Exception as error:  # of whichever library reads it

@@ -66,8 +66,8 @@ def delimiter_of(path: Path, separator: str | None = None) -> str:
     regular = [d for d in (usual, *candidates) if _is_regular(path, d)]
     if len(regular) > 1:
         raise InputError(
-            f"{path} can be cut at every {' and at every '.join(NAMES[d] for d in regular)}: say "
-            f"which by separator={regular[0]!r} or separator={regular[1]!r} (--separator)"
+            f"{path} can be split at every {' and at every '.join(NAMES[d] for d in regular)}: "
+            f"choose one with separator={regular[0]!r} or separator={regular[1]!r} (--separator)"
         )
     return regular[0] if regular else usual
 
@@ -91,8 +91,7 @@ def refuse_short_rows(path: Path, delimiter: str, names: int) -> None:
             raise InputError(
                 f"the row {delimiter.join(row)[:40]!r} of {path} has {len(row)} "
                 f"cell{'s' * (len(row) > 1)} where the first line has {names} names: leave cells "
-                "that are missing empty, or say what stands between cells by separator= "
-                "(--separator)"
+                "that are missing empty, or give the separator (separator=, --separator)"
             )
 
 
@@ -120,9 +119,9 @@ def decimal_of(frame: pd.DataFrame, path: Path, delimiter: str) -> str:
     if doubtful is not None and decimal == ".":
         name, example = doubtful
         raise InputError(
-            f"column '{name}' of {path} holds {example!r}, whose comma may be a decimal mark or "
-            "part thousands: say decimal=',' (--decimal ,) for the first; for the second take the "
-            "commas out; decimal='.' (--decimal .) leaves such cells as text"
+            f"column '{name}' of {path} holds {example!r}, whose comma may be a decimal mark or a "
+            "thousands separator: give decimal=',' (--decimal ,) for the first; for the second "
+            "remove the commas; decimal='.' (--decimal .) keeps such cells as text"
         )
     return decimal
 

@@ -137,15 +137,15 @@ def _read(
     except UnicodeDecodeError:
         name = {"utf-8-sig": "UTF-8"}.get(ENCODING.get(), ENCODING.get())
         raise InputError(
-            f"{path} is not text in {name}: save it as such, or say its encoding (encoding=, "
-            "--encoding), as latin-1"
+            f"{path} is not text in {name}: save it in that encoding, or give its own (encoding=, "
+            "--encoding), such as latin-1"
         ) from None
     except pd.errors.EmptyDataError:
         raise InputError(f"{path} is empty: give a file with data") from None
     except pd.errors.ParserWarning:
         raise InputError(
-            f"{path} has rows with more cells than its first line has names: name every column, "
-            "one of row labels 'rownames'"
+            f"{path} has rows with more cells than its first line has names: name every column; "
+            "call one of row labels 'rownames'"
         ) from None
     except pd.errors.ParserError as error:
         reason = str(error).strip().rpartition("error: ")[2]
@@ -239,8 +239,8 @@ def _refuse_data_for_names(texts: pd.DataFrame, path: Path) -> None:
     names = [str(name) for name in texts.columns]
     if all((texts[name] == name).any() for name in texts.columns):
         raise InputError(
-            f"the first line of {path} ({', '.join(names[:4])}) holds what the lines below it "
-            "hold, not column names: add a line of names"
+            f"the first line of {path} ({', '.join(names[:4])}) looks like the data below it, not "
+            "like column names: add a line of names"
         )
 
 

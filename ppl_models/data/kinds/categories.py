@@ -67,8 +67,8 @@ class Categories(Kind):
         coords = {**result.coords, "level": np.array(names, dtype=str)}
         if known_levels(coords) != levels:
             raise InputError(
-                f"columns of {site} cannot be told apart from their levels, as in "
-                f"{checks.shown(names, 4)}: take '=' out of the names of the columns"
+                f"names of columns and levels of {site} are ambiguous, as in "
+                f"{checks.shown(names, 4)}: remove '=' from the column names"
             )
         return replace(result, coords=coords, arguments={**result.arguments, "levels": sizes})
 
@@ -139,7 +139,7 @@ def _refuse_fractions(
             label = checks.row(table.row_labels, int(np.argmax(positions == number)))
             raise InputError(
                 f"{where} holds {checks.number(float(value))} at {label}: categories are text or "
-                "whole numbers, so drop the column or cut it into classes"
+                "whole numbers, so drop the column or bin it"
             )
 
 

@@ -154,8 +154,8 @@ def refuse_constant_columns(matrix: np.ndarray, table: Table, site: str) -> None
         name = list(table.values_by_column)[feature]
         value = number(np.fmin.reduce(matrix[:, feature]))
         raise ConstantColumn(
-            f"{place(table, name, site)} is constant (always {value}): drop it, "
-            "for it says nothing about what is hidden"
+            f"{place(table, name, site)} is constant (always {value}): drop it, since it carries "
+            "no information about the latent variables"
         )
 
 

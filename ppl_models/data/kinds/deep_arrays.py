@@ -69,15 +69,17 @@ def read_deep_array(
     """
     if issubclass(kind, Categories):
         raise InputError(
-            f"{site} has {array.ndim} dimensions (shape {array.shape}), and levels of categories "
-            "are read by column: give whole numbers from 0 as Counts in place of Categories"
+            f"{site} has {array.ndim} dimensions (shape {array.shape}), and the levels of "
+            "Categories are read column by column: declare the parameter as Counts, and give "
+            "codes from 0"
         )
     own = array.shape[1:]
     axes = tuple(f"{site}_axis_{i + 1}" for i in range(len(own)))
     known = None if like is None else tuple(len(like.get(a, ())) for a in axes)
     if known is not None and any(known) and known != own:
         raise InputError(
-            f"{site} has rows of shape {own}, and those of the fit have {known}: give the same"
+            f"{site} has rows of shape {own}, and the fit has rows of shape {known}: give rows of "
+            "that shape"
         )
     flat = array.reshape(len(array), math.prod(own))
     observed = kind.read(flat, site=site, fresh=False)

@@ -40,9 +40,9 @@ def refuse_identifier(codes: np.ndarray, labels: Sequence[str], where: str) -> N
     rows = int((~missing_cells(codes)).sum())
     if rows >= LEAST_ROWS and len(labels) >= 0.9 * rows:
         raise InputError(
-            f"{where} has {len(labels)} levels in {rows} rows, as identifiers have ('{labels[0]}', "
-            f"'{labels[1]}', ...): drop it (--drop), or say that it labels the rows (--id; in "
-            "Python data.set_index(...)); to keep it, declare its levels by pandas.CategoricalDtype"
+            f"{where} has {len(labels)} levels in {rows} rows, like an identifier ('{labels[0]}', "
+            f"'{labels[1]}', ...): drop it (--drop), or make it the row labels (--id; in Python "
+            "data.set_index(...)); to keep it, declare its levels by pandas.CategoricalDtype"
         )
 
 
@@ -51,8 +51,8 @@ def warn_of_missing_levels(labels: Sequence[str], where: str) -> None:
     doubtful = [label for label in labels if label in LEVELS_OF_MISSING]
     if doubtful:
         _warn(
-            f"{where} has {checks.shown(doubtful)} among its levels, read as an answer like the "
-            "others: leave the cell empty (None) where it means that the answer is missing"
+            f"{where} has {checks.shown(doubtful)} among its levels, which count as answers: "
+            "leave the cell empty (None) where the answer is missing"
         )
 
 
@@ -66,8 +66,8 @@ def warn_of_missing_codes(labels: Sequence[str], where: str) -> None:
     numbers = [int(label) for label in labels[1:]]
     if numbers[0] in {0, 1} and numbers[-1] > 1:
         _warn(
-            f"{where} holds -1, read as a level like the others: leave the cell empty (None) where "
-            "it means that the level is missing, as pandas' codes mean it"
+            f"{where} holds -1, which counts as a level: leave the cell empty (None) where the "
+            "level is missing, as -1 means in pandas' codes"
         )
 
 
@@ -87,14 +87,14 @@ def warn_of_numbers(matrix: np.ndarray, table: Table, site: str) -> None:
             _warn(
                 f"{where} looks like an identifier of the rows ({checks.number(column[0])}, "
                 f"{checks.number(column[1])}, ...), and is read as a measurement: drop it "
-                "(--drop), or say that it labels the rows (--id; in Python data.set_index(...))"
+                "(--drop), or make it the row labels (--id; in Python data.set_index(...))"
             )
         code = _code_of_missing(column)
         if code is not None:
             _warn(
                 f"{where} holds {checks.number(code)} in {int((column == code).sum())} rows, far "
-                "from all its other values, and is read as it stands: write NaN (an empty cell) "
-                "where it means that the value is missing"
+                "from all its other values, and is used as a number: write NaN (an empty cell) "
+                "where the value is missing"
             )
 
 

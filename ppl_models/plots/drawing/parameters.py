@@ -127,7 +127,7 @@ def tree_of(tree: xr.DataTree, dataset: xr.Dataset) -> xr.DataTree:
         InputError: no parameter at all.
     """
     if not dataset.data_vars:
-        raise InputError("No parameter varies over the draws in so few numbers: allow more.")
+        raise InputError("No parameter that varies over the draws has so few entries: allow more.")
     groups = {"posterior": dataset}
     if "sample_stats" in tree.children:
         groups["sample_stats"] = tree["sample_stats"].to_dataset()

@@ -129,7 +129,7 @@ def styled[**P, R](function: Callable[P, R]) -> Callable[P, R]:
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         axes: Any = kwargs.pop("ax", None)
         if axes is not None and kwargs.get("plot_collection") is not None:
-            raise InputError("ax and plot_collection say both where to draw: give one of them")
+            raise InputError("ax and plot_collection are both given: give one of them")
         with house_style(), drawn_into(axes):
             made = function(*args, **kwargs)
         return made if axes is None else axes

@@ -70,7 +70,9 @@ def plot_forest(
     """
     lively = checked_backend(backend)
     if not shown_parameters(tree, lines).data_vars:
-        raise InputError("No parameter varies over the draws in so few numbers: allow more lines.")
+        raise InputError(
+            "No parameter that varies over the draws has so few entries: allow more lines."
+        )
     dataset = _shown(tree, lines)
     shown = xr.DataTree.from_dict({"posterior": dataset})
     size = dots if lively else inches

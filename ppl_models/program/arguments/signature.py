@@ -96,8 +96,9 @@ def split(
     for name in sorted(set(options) - set(arguments_of(function)) - others):
         if name in mine and not is_argument(options[name]):
             raise InputError(
-                f"'{name}' stands among the program's data, before the *: give it among the data, "
-                f"{{'{name}': ...}}, or make it an argument, as in def program(x=None, *, {name})"
+                f"'{name}' is a data parameter of the program (before the *): give it with the "
+                f"data, as {{'{name}': ...}}, or make it an argument, as in def program(x=None, "
+                f"*, {name})"
             )
         if name in mine:
             continue
@@ -109,8 +110,8 @@ def split(
     for name in derived_arguments(function):
         if name in options and options[name] is not None and not isinstance(options[name], int):
             raise InputError(
-                f"'{name}' is computed from the data that are fitted, and would not be what was "
-                "given: leave it out, or make it an argument that is not marked FromData"
+                f"'{name}' is computed from the fitted data, so that no value can be given: leave "
+                "it out, or remove its mark FromData"
             )
     return (
         {n: v for n, v in options.items() if n in mine},

@@ -124,11 +124,11 @@ def refuse_other_sizes(arguments: Mapping[str, Any], observed: Mapping[str, Obse
         wide = reading.arguments.get("width", width)
         if width != wide:
             raise InputError(
-                f"width is {width}, and the rows of {site} are {wide} wide: leave width out"
+                f"width is {width}, and the rows of {site} have width {wide}: leave width out"
             )
         tokens = reading.arguments.get("vocabulary")
         if vocabulary is not None and isinstance(tokens, int) and vocabulary < tokens:
             raise InputError(
-                f"vocabulary is {vocabulary}, and {site} holds {tokens} different tokens: leave "
+                f"vocabulary is {vocabulary}, and {site} holds {tokens} distinct tokens: leave "
                 "vocabulary out, or give Vocabulary.from_sequences(...) with unknown= for the rest"
             )

@@ -162,7 +162,7 @@ def _fixed(value: Any) -> dict[str, Any]:
         if type(known) not in (int, float) and not _is_numeric(known):
             raise InputError(
                 f"fixed holds {json.dumps(entry)} for '{name}': it takes numbers, and null for "
-                "entries that are not held"
+                "entries that are not fixed"
             )
     return {name: np.asarray(_with_nan(entry), float) for name, entry in value.items()}
 

@@ -307,7 +307,7 @@ def _refuse_whole_paths(model: Model, structure: Structure) -> None:
         if not np.allclose(emitted[:, 0], again[:, 0], rtol=1e-6, equal_nan=True) or any(sites):
             named = " and ".join(f"'{own.name}'" for own in chain.starts)
             raise UnsupportedError(
-                f"the first step depends on site {named} by more than its state: draw the "
+                f"the first step depends on site {named} other than through its state: draw the "
                 "first state within the scan"
             )
     inside = dict(structure.row_deterministics)
@@ -315,8 +315,8 @@ def _refuse_whole_paths(model: Model, structure: Structure) -> None:
     for name in here:
         if name not in inside and not np.array_equal(here[name], there[name], equal_nan=True):
             raise UnsupportedError(
-                f"site '{name}' depends on the whole path of '{chain.site}': give it a value a "
-                "step, or leave it out"
+                f"site '{name}' depends on the whole path of '{chain.site}': give it a value for "
+                "each step, or leave it out"
             )
 
 

@@ -75,8 +75,8 @@ def read_pairs(
     count, rows = sum(size for _, size in sizes), structure.rows
     if count * rows * (structure.clusters - 1) > MOST_DENSITIES:
         raise UnsupportedError(
-            f"the network has {rows:,} rows and {count:,} cells, which are too many to find out "
-            "which cell is of which rows: fit a part of it, or list only the edges that are known"
+            f"the network has {rows:,} rows and {count:,} cells, too many to determine the two "
+            "rows of each cell: fit a part of it, or list only the edges that are known"
         )
     lowest, highest, number = (
         np.asarray(v) for v in _found_rows(model, values, structure=structure, names=names)

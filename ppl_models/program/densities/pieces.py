@@ -75,8 +75,8 @@ class Pieces:
                 )
             if family.batch_shape and family.batch_shape[-1] != 1:
                 raise UnsupportedError(
-                    f"the parameters of site '{name}' differ from row to row, so that no "
-                    "statistics sum its rows up: use method='nuts' or 'map'"
+                    f"the parameters of site '{name}' differ from row to row, so that it has no "
+                    "sufficient statistics: use method='nuts' or 'map'"
                 )
             families[name] = family.components()
         return families

@@ -183,9 +183,9 @@ def _with_pairs(model: Any, structure: Structure, values: Mapping[str, Array], s
     pairs = read_pairs(model, structure, values, structure.indexed) if plain else None
     if pairs is None:
         raise UnsupportedError(
-            f"a cell of site '{several}' depends on site {sites} of several rows at once, and not "
-            "just on one discrete site of two rows (as an edge does on its nodes): hold "
-            f"{sites} of all rows by fixed=, or write a program in which a cell is of one row"
+            f"a cell of site '{several}' depends on site {sites} of several rows at once, other "
+            f"than on one discrete site of two rows (as an edge on its nodes): hold {sites} of "
+            "all rows by fixed=, or write a program in which a cell belongs to one row"
         )
     return replace(model, pairs=pairs)
 

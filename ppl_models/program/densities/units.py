@@ -151,7 +151,7 @@ def units_of(model: Any) -> Units:
     """
     if model.units is None:
         raise UnsupportedError(
-            "rows that have their cells by an index array or an inner plate are not simulated "
+            "rows whose cells are given by an index array or an inner plate are not simulated "
             "here: draw data with generate, and fit them one by one"
         )
     units: Units = model.units

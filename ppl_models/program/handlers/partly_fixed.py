@@ -166,7 +166,7 @@ def partly_fixed(name: str, values: np.ndarray, support: Any) -> np.ndarray | Pa
     if not gone.any():
         return values
     if gone.all():
-        raise InputError(f"fixed holds no entry of '{name}': leave it out")
+        raise InputError(f"fixed has no value for any entry of '{name}': leave it out")
     event = support.event_dim
     single = support
     while hasattr(single, "base_constraint"):
@@ -180,13 +180,13 @@ def partly_fixed(name: str, values: np.ndarray, support: Any) -> np.ndarray | Pa
     if single is not dist.constraints.simplex or values.ndim != 1:
         raise InputError(
             f"fixed holds a part of a {'vector' if event == 1 else 'matrix'} of '{name}', whose "
-            "entries have no values by themselves: give all entries of a component, or NaN for all"
+            "entries cannot be fixed separately: give all entries of a component, or NaN for all"
         )
     held_sum = np.nansum(values)
     if (values[~gone] < 0).any() or not held_sum < 1:
         raise InputError(
-            f"fixed holds shares of '{name}' that add up to {held_sum:g}: give shares from 0 up "
-            "that leave something to the others"
+            f"fixed holds probabilities of '{name}' that sum to {held_sum:g}: give non-negative "
+            "ones that leave a remainder for the others"
         )
     if gone.sum() == 1:
         return np.where(gone, 1 - held_sum, values)

@@ -126,7 +126,7 @@ def _entries(labels: Any) -> tuple[np.ndarray, np.ndarray]:
     if array.dtype.kind not in "OUSbiufT":
         raise InputError(f"labels have the type {array.dtype}: give names or whole numbers")
     if array.ndim != 1:
-        raise InputError(f"labels have the shape {array.shape}: give one label a row")
+        raise InputError(f"labels have the shape {array.shape}: give one label for each row")
     listed = labels if isinstance(labels, list | tuple) else array.tolist()  # [1, "a"] as they are
     entries = np.empty(len(array), object)
     entries[:] = [e.item() if isinstance(e, np.generic) else e for e in listed]
@@ -197,14 +197,14 @@ def with_labels(model: Model, structure: Structure, labels: Labels) -> tuple[Mod
     if structure.combined:
         names = ", ".join(f"'{site}'" for site in structure.discrete)
         raise UnsupportedError(
-            f"labels are given, and {name} has several discrete sites ({names}), so that it is not "
-            "known which they are of: write it in the program, "
-            "numpyro.sample(..., obs=labels, obs_mask=known)"
+            f"labels are given, and {name} has several discrete sites ({names}), so that it is "
+            "ambiguous which one they label: write it in the program, numpyro.sample(..., "
+            "obs=labels, obs_mask=known)"
         )
     if len(labels.codes) != structure.rows:
         raise InputError(
             f"there are {len(labels.codes)} labels and {structure.rows} {structure.plate}s: give "
-            "one label a row, None where it is not known"
+            "one label for each row, None where it is not known"
         )
     codes, by_cluster = labels.clusters(structure.clusters)
     data = {**model.data, KNOWN_CLUSTER: codes.astype(np.int32)}

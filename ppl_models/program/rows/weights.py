@@ -56,15 +56,15 @@ def take_weights(data: Any, weights: Any) -> tuple[Any, np.ndarray | None]:
     try:
         counts = np.asarray(weights, np.float64)
     except (TypeError, ValueError):
-        raise InputError("weights are no numbers: give how often each row counts") from None
+        raise InputError("weights are not numeric: give how often each row counts") from None
     if counts.ndim != 1:
-        raise InputError(f"weights have the shape {counts.shape}: give one number a row")
+        raise InputError(f"weights have the shape {counts.shape}: give one number for each row")
     wrong = ~np.isfinite(counts) | (counts < 0)
     if wrong.any():
         place = int(wrong.argmax())
         raise InputError(
-            f"weights[{place}] is {counts[place]}: a row counts 0 times or more; leave out rows "
-            "whose weight is not known"
+            f"weights[{place}] is {counts[place]}: weights are finite and not negative; leave out "
+            "rows whose weight is not known"
         )
     if not counts.sum() > 0:
         raise InputError("all weights are 0: no row counts")
@@ -136,5 +136,5 @@ def refuse_other_length(weights: np.ndarray, data: Mapping[str, Any]) -> None:
         if len(values) != len(weights):
             raise InputError(
                 f"there are {len(weights)} weights and {len(values)} rows of '{name}': give one "
-                "number a row"
+                "number for each row"
             )

@@ -66,12 +66,12 @@ class Checkpoint:
             other = [n for n in sorted(now | before) if now.get(n) != before.get(n)]
             if other:
                 raise InputError(
-                    f"the checkpoint in {path} is of another fit: its {', '.join(other)} "
+                    f"the checkpoint in {path} belongs to another fit: its {', '.join(other)} "
                     "differ: give another folder, or remove this one"
                 )
             return cls(path, seconds)
         if path.exists() and any(path.iterdir()):
-            raise InputError(f"{path} holds something else than a checkpoint: give a new folder")
+            raise InputError(f"{path} is not empty and holds no checkpoint: give a new folder")
         write_whole(known, lambda file: file.write(json.dumps(now).encode()))
         return cls(path, seconds)
 

@@ -53,8 +53,8 @@ def named_otherwise(
             if moving_values(model, (site,)):  # by a site in the place of what is missing
                 return named_as_its_source(site, frozenset({*names, *model.data}))
             raise UnsupportedError(
-                f"site '{site}' observes numbers where cells of '{site}' are missing, and "
-                "counts them as data: leave them out with .mask(~jnp.isnan(...))"
+                f"site '{site}' is observed at numbers in place of missing cells of '{site}', "
+                "which count as data: exclude them with .mask(~jnp.isnan(...))"
             )
         name = site.removesuffix("_observed")
         if name in structure.deterministic_names:
@@ -67,7 +67,7 @@ def named_otherwise(
         if site in model.data:
             return named_as_its_source(site, frozenset({*names, *model.data}))
         raise UnsupportedError(
-            f"site '{site}' is observed, and not from the program's data: hold it by "
+            f"site '{site}' is observed, but not at data of the program: hold it by "
             f"fixed={{'{site}': ...}} where numpyro.handlers.condition did"
         )
     return None
@@ -126,8 +126,8 @@ def plate_of_data(trace: Mapping[str, Any], data: Mapping[str, Any]) -> PlateOfD
 
 def _taken(what: str, name: str) -> str:
     return (
-        f"{what} '{name}' of the program has a name by which every fit calls something of its own: "
-        f"call it by another name, such as '{name}_'"
+        f"{what} '{name}' of the program has a name that every fit uses for something else: give "
+        f"it another name, such as '{name}_'"
     )
 
 

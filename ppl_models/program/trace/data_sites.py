@@ -158,8 +158,9 @@ def refuse_moving_factors(model: Any, structure: Structure) -> None:
     for name, origin in origins.items():
         if "assignment" in origin:
             raise UnsupportedError(
-                f"factor '{name}' depends on site '{structure.assignment}' and is not within its "
-                f"plate alone: put it in plate '{structure.plate}', with one entry a row"
+                f"factor '{name}' depends on site '{structure.assignment}' and is not within the "
+                f"plate of the rows alone: put it in plate '{structure.plate}', with one entry "
+                "for each row"
             )
 
 

@@ -43,7 +43,8 @@ def row_factors_of(
             names.append(name)
         elif layout.plate in plates.values() or lines & set(plates.values()):
             raise UnsupportedError(
-                f"factor '{name}' is within plates {', '.join(map(repr, plates.values()))}, which "
-                f"are not the rows' alone: sum it up by '{layout.plate}', and put it there"
+                f"factor '{name}' is within plates {', '.join(map(repr, plates.values()))}, not "
+                "within that of the rows alone: sum it over the others for each "
+                f"'{layout.plate}', and put it there"
             )
     return tuple(names)

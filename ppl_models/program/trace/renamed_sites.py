@@ -40,8 +40,8 @@ class NamedOtherwise:
         """What to tell where the site cannot be called otherwise."""
         if self.own_parameter:
             return UnsupportedError(
-                f"site '{self.site}' observes something else than the parameter '{self.site}', "
-                "from which it is computed: call the site by a name of its own"
+                f"site '{self.site}' observes something computed from the parameter "
+                f"'{self.site}', not the parameter itself: give the site a name of its own"
             )
         return UnsupportedError(
             f"site '{self.site}' observes the data of parameter '{self.parameter}', and another "
@@ -72,8 +72,8 @@ class LikelihoodFactor:
     def error(self) -> UnsupportedError:
         """What to tell where it is not clear whose log-density it is."""
         return UnsupportedError(
-            f"factor '{self.factor}' is all that the program says of its data: call it by the name "
-            "of the data parameter whose log-density it is"
+            f"factor '{self.factor}' is the only likelihood of the program: name it after the "
+            "data parameter whose log-density it is"
         )
 
 

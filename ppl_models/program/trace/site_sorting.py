@@ -99,13 +99,13 @@ def read_structure(
         of_data = {*of_data, *likelihoods}
     if not emissions:
         raise InputError(
-            "the program emits nothing: it needs an observed site, "
-            "numpyro.sample(name, ..., obs=data), within a plate over the rows"
+            "the program has no observed site: write one, numpyro.sample(name, ..., obs=data), "
+            "within a plate over the rows"
         )
     unplated = [n for n, s in emissions.items() if not s["cond_indep_stack"] and n not in of_data]
     if unplated:
         raise UnsupportedError(
-            f"site '{unplated[0]}' is observed outside any plate, and not from the program's data: "
+            f"site '{unplated[0]}' is observed outside any plate, and not at data of the program: "
             f"hold it by fixed={{'{unplated[0]}': ...}} where numpyro.handlers.condition did"
         )
     paths = {n: s for n, s in hidden.items() if is_scanned(s) and n not in discrete}
@@ -125,8 +125,8 @@ def read_structure(
     if assignment is not None:
         if not samples[assignment]["fn"].has_enumerate_support:
             raise UnsupportedError(
-                f"site '{assignment}' takes infinitely many values: give it a finite "
-                "distribution such as Categorical"
+                f"site '{assignment}' has infinitely many values: give it a finite distribution "
+                "such as Categorical"
             )
         clusters = math.prod(n for _, n in combined) if combined else _size(samples[assignment])
     in_rows = [n for n, s in hidden.items() if plate in plates_of(s).values() or n in paths]
@@ -253,8 +253,8 @@ def _combined(
     )
     if len(plates) > 1 or not all(samples[n]["fn"].has_enumerate_support for n in discrete):
         raise UnsupportedError(
-            f"sites {named} are all discrete and hidden, and not all in the plate of the rows "
-            "with finitely many values each: only such sites are summed out together here"
+            f"sites {named} are discrete and hidden, and cannot be summed out together: put all "
+            "of them in the plate of the rows, each with finitely many values"
         )
     combined = tuple((n, _size(samples[n])) for n in discrete)
     count = math.prod(n for _, n in combined)

@@ -128,8 +128,8 @@ class HiddenMarkov(BaseEstimator):
                 number = int((~np.isfinite(expected.log_likelihood)).argmax())
                 where = f"after {iteration} iterations" if iteration else "at the initial values"
                 raise InputError(
-                    f"sequence {number} is impossible {where}: give other initial values, or "
-                    "leave them to init_params"
+                    f"sequence {number} has probability zero {where}: give other initial values, "
+                    "or leave them to init_params"
                 )
             self._m_step(expected, centre)
             self.monitor_.report(float(expected.log_likelihood.sum()))
@@ -219,7 +219,8 @@ class HiddenMarkov(BaseEstimator):
         if np.isneginf(expected.log_likelihood).any():
             number = int(np.isneginf(expected.log_likelihood).argmax())
             raise InputError(
-                f"sequence {number} is impossible, so that its states have no posterior"
+                f"sequence {number} has probability zero under the model, so that its states have "
+                "no posterior"
             )
         return float(expected.log_likelihood.sum()), expected.posteriors
 
