@@ -102,7 +102,7 @@ def refused(capsys: pytest.CaptureFixture[str], words: str | list[str]) -> str:
         (f"fit programs.py:absent good.csv {FIT}", "no function 'absent'"),
         (f"fit programs.py:number good.csv {FIT}", "no function 'number'"),
         (f"fit programs.py:dataless good.csv {FIT}", "takes no data"),
-        ("fit programs.py:silent good.csv --out fit.nc --method em", "emits nothing"),
+        ("fit programs.py:silent good.csv --out fit.nc --method em", "no observed site"),
         ("fit programs.py:raising good.csv --out fit.nc --method em", "no luck"),
         # files
         (f"fit gaussian_mixture absent.csv {FIT}", "absent.csv does not exist"),
@@ -146,7 +146,7 @@ def refused(capsys: pytest.CaptureFixture[str], words: str | list[str]) -> str:
         (f"fit gaussian_mixture good.csv {FIT} --set starts=0", "starts (0)"),
         (f"fit gaussian_mixture good.csv {FIT} --set covariance=round", "covariance is 'round'"),
         (f"fit gaussian_mixture good.csv {FIT} --set concentration=-1", "concentration=[-1.0"),
-        (f"fit gaussian_mixture good.csv {FIT} --set fixed={{\"zz\":1}}", "no site"),
+        (f"fit gaussian_mixture good.csv {FIT} --set fixed={{\"zz\":1}}", "not a site"),
         (f"fit gaussian_mixture good.csv {FIT} --set fixed={{\"weights\":[1,0,0]}}", "shape (3,)"),
         (f"fit gaussian_mixture good.csv {FIT} --set fixed={{\"weights\":[2,2]}}", "outside"),
         (f"fit gaussian_mixture good.csv {FIT} --set seed=1", "use --seed"),
@@ -160,7 +160,7 @@ def refused(capsys: pytest.CaptureFixture[str], words: str | list[str]) -> str:
         (f"fit markov_chain names.txt {EXACT} --min-count 2", "give --unknown"),
         (f"fit markov_chain names.txt {EXACT} --min-count 0", "--min-count is 0: give a whole"),
         (f"fit markov_chain names.txt {EXACT} --unknown <unk>", "give one character (or --words)"),
-        (f"fit markov_chain names.txt {EXACT} --unknown a", "holds the token 'a' that is to stand"),
+        (f"fit markov_chain names.txt {EXACT} --unknown a", "holds the token 'a' that unknown= reserves"),
         (f"fit markov_chain names.txt {EXACT} --unknown _ --set vocabulary=3", "--set vocabulary="),
         # fits
         ("report absent.nc", "absent.nc does not exist"),

@@ -83,7 +83,10 @@ def test_characters_are_said_to_be_read_where_words_may_be_meant(
     assert (
         main(["fit", "markov_chain", str(data), "--out", str(tmp_path / "f.nc"), *QUICK[:2]]) == 0
     )
-    assert "note: the tokens are single characters, spaces too: --words" in capsys.readouterr().err
+    assert (
+        "note: the tokens are single characters, spaces included: --words"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_types_say_otherwise():
     assert {n: list(t) for n, t in dealt.items()} == {"numbers": ["a", "b"]}
     for types, said in (
         ({"d": "normal"}, "names the column 'd'.*a, b, c"),
-        ({"a": "gamma"}, "'a' is 'gamma'.*normal, poisson, categorical, bernoulli, skip"),
+        ({"a": "gamma"}, "'a' the type 'gamma'.*normal, poisson, categorical, bernoulli, skip"),
         (dict.fromkeys("abc", "skip"), "no column of the table is left"),
         ("a=normal", "give a dict"),
     ):

@@ -58,7 +58,7 @@ def test_semicolons_of_answers_sequences_and_edges(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("a,b;c\n1,2;3\n", {}, "cut at every comma and at every semicolon: say which by sep"),
+        ("a,b;c\n1,2;3\n", {}, "split at every comma and at every semicolon: choose one with sep"),
         ("a;b\n1,234;2\n5,678;3\n", {}, "column 'a' of .* holds '1,234', whose comma may be a de"),
         ('a,b\n"1,5",2\n"2,5",3\n', {}, "column 'a' of .* holds '1,5', whose comma may be"),
         ("a;b\n1,5;2.25\n2,5;3.5\n", {}, "column 'b' of .* holds '2.25' where .* the comma"),
@@ -104,7 +104,9 @@ NAMES = [f"person {number:03}" for number in range(120)]
 @pytest.mark.parametrize("levels", [NAMES, [*NAMES[:110], *NAMES[:10]], list(range(120))])
 def test_an_identifier_among_the_answers_is_refused(levels: list) -> None:
     answers = ["yes", "no", "no"] * 40
-    with pytest.raises(InputError, match="column 'who' of x has 1.0 levels in 120 rows, as ident"):
+    with pytest.raises(
+        InputError, match="column 'who' of x has 1.0 levels in 120 rows, like an ident"
+    ):
         Categories.read({"who": levels, "answer": answers})
 
 

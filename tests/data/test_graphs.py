@@ -55,7 +55,9 @@ def test_orders_that_are_narrow_enough_are_found() -> None:
     star = nx.star_graph(6)  # 6 bits from its centre, 5 from a leaf
     assert {g.width for g in breadth_first([star], orders=30)} == {5, 6}
     assert {g.width for g in breadth_first([star], orders=30, width=5)} == {5}
-    with pytest.raises(InputError, match="graph 1 of x needs rows of 5 bits .* the rows have 4"):
+    with pytest.raises(
+        InputError, match="graph 1 of x needs rows of 5 bits .* the fit has rows of 4"
+    ):
         breadth_first([nx.path_graph(3), star], width=4)
 
 
@@ -177,7 +179,10 @@ def test_families_are_what_they_are_called(family: str) -> None:
 @pytest.mark.parametrize(
     ("carried", "message"),
     [
-        ({"label": {0: "C", 1: "O"}}, "graphs of x have node attributes 'label', which programs"),
+        (
+            {"label": {0: "C", 1: "O"}},
+            "graphs of x have node attributes 'label', which graph programs",
+        ),
         ({"bond": {(0, 1): 2}}, "graphs of x have edge attributes 'bond', which"),
     ],
 )

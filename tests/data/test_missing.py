@@ -20,7 +20,6 @@ from ppl_models.report.sections.overview import _missing
 OTHER_NANS = {
     "inference/gradient/training.py",
     "inference/missing_cells.py",
-    "models/_scale.py",
     "posterior/build/tree.py",
     "posterior/labels/ordering.py",
     "program/densities/local_integrals.py",

@@ -128,7 +128,7 @@ def test_a_million_characters_and_many_names() -> None:
 REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: [], "^x holds no sequences: give at least one"),
     (lambda: pd.Series([], dtype=str), "^x holds no sequences"),
-    (lambda: "text", r"^x is one piece of text: give a list of strings, .* as in \[text\]$"),
+    (lambda: "text", r"^x is a single string: give a list of strings, .* as in \[text\]$"),
     (lambda: ["ab", "", "c"], "^sequence 1 of x is empty: drop it"),
     (lambda: [["a"], []], "^sequence 1 of x is empty"),
     (lambda: pd.Series(["a", ""], index=["u", "v"]), "^sequence v of x is empty"),
@@ -148,7 +148,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: [[1], [2, True]], r"^sequence 1 of x holds True \(bool\)"),
     (
         lambda: [["a", "<end>"]],
-        "^sequence 0 of x holds '<end>', which is added by itself: remove it",
+        "^sequence 0 of x holds '<end>', which is appended automatically: remove it",
     ),
     (lambda: ["ab", "a<end>"], "^sequence 1 of x holds '<end>'"),
     (lambda: [["a", ""]], "^sequence 0 of x holds an empty token"),

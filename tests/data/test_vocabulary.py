@@ -93,12 +93,12 @@ def test_unknown_tokens_have_a_token_only_where_asked_for(tmp_path: Path) -> Non
 
 def test_a_token_for_unknown_ones_must_be_one_of_its_own() -> None:
     with pytest.raises(
-        InputError, match="min_count is 2, and tokens that are left out need a token"
+        InputError, match="min_count is 2, and the tokens left out need a replacement"
     ):
         Vocabulary.from_sequences(["ab"], min_count=2)
-    with pytest.raises(InputError, match="holds the token 'a' that is to stand for unknown ones"):
+    with pytest.raises(InputError, match="holds the token 'a' that unknown= reserves"):
         Vocabulary.from_sequences(["ab"], unknown="a")
-    with pytest.raises(InputError, match="unknown ones is '[?]', which the vocabulary lacks"):
+    with pytest.raises(InputError, match="unknown= is '[?]', which the vocabulary lacks"):
         Vocabulary(("a", "b"), "?")
 
 

@@ -160,7 +160,7 @@ def test_a_known_part_is_checked():
     ):
         with pytest.raises(InputError, match=said):
             partly_fixed("scale", value, dist.constraints.positive)
-    with pytest.raises(InputError, match="add up to 1.2"):
+    with pytest.raises(InputError, match="sum to 1.2"):
         partly_fixed("weights", np.array([0.6, 0.6, NAN]), dist.constraints.simplex)
     with pytest.raises(InputError, match="part of a vector"):
         partly_fixed("probs", np.array([[0.5, NAN], [0.5, 0.5]]), dist.constraints.simplex)
@@ -173,7 +173,7 @@ def test_a_known_part_is_checked():
 
 def test_methods_that_set_the_centres_themselves_refuse():
     problem = SimpleNamespace(model=SimpleNamespace(fixed={}, partly={"loc": None}))
-    from ppl_models.inference.methods.kmeans import FREE_SITES
+    from ppl_models.inference.kmeans.spheres import FREE_SITES
 
     assert "held by fixed=" in FREE_SITES.lack(problem).reason
     with pytest.raises(UnsupportedError, match="held by fixed=.*'em'"):

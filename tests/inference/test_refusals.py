@@ -38,7 +38,7 @@ OWN = [
         UnsupportedError,
         "site 'true' is continuous and one for every",
     ),
-    ("endless", "nuts", UnsupportedError, "site 'z' takes infinitely many values"),
+    ("endless", "nuts", UnsupportedError, "site 'z' has infinitely many values"),
     ("two_plates", "exact", UnsupportedError, "site 'x' are found by an index array or an inner"),
     ("not_conjugate", "exact", UnsupportedError, "prior of site 'loc' is not conjugate"),
     (
@@ -200,7 +200,7 @@ BUILT_IN = [
         WORDS,
         "em",
         {"vocabulary": 2},
-        "vocabulary is 2, and tokens holds 3 different",
+        "vocabulary is 2, and tokens holds 3 distinct",
     ),
     (
         "markov_chain",
@@ -219,7 +219,7 @@ BUILT_IN = [
     ),
     ("recurrent_chain", WORDS, "map", {"hidden": 0}, "hidden is 0: give a whole number from 1 up"),
     ("nade", np.eye(4, 3), "map", {"hidden": 1.5}, "hidden is 1.5: give a whole number from 1 up"),
-    ("graph_chain", PATHS, "em", {"width": 3}, "width is 3, and the rows of x are 1 wide: leave"),
+    ("graph_chain", PATHS, "em", {"width": 3}, "width is 3, and the rows of x have width 1: leave"),
 ]
 
 

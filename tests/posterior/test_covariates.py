@@ -70,7 +70,7 @@ def test_places_must_be_given_and_whole(tree, data):
         generate(tree, rows=3, seed=0)
     with pytest.raises(InputError, match="covariates holds 2 rows, and 3 are asked for"):
         generate(tree, rows=3, seed=0, covariates={"x": [1.0, 2.0]})
-    with pytest.raises(InputError, match="'x' lacks a cell in row 1"):
+    with pytest.raises(InputError, match="'x' has a missing cell in row 1"):
         log_density(tree, {"y": [0.0, 1.0], "x": [0.0, np.nan]})
     with pytest.raises(InputError, match="x, which are not given"):
         log_density(tree, {"y": [0.0, 1.0]})

@@ -98,9 +98,9 @@ def test_whole_numbers_index_and_sites_bear_the_names_of_their_data():
 
 
 def test_data_of_arguments_are_refused():
-    with pytest.raises(InputError, match="'person' stands among the program's data"):
+    with pytest.raises(InputError, match="'person' is a data parameter of the program"):
         fit(answers, {"item": [0, 1]}, person=[0, 1], n_items=2, n_persons=3, seed=0)
-    with pytest.raises(InputError, match="'n_items' is given among the data and as an argument"):
+    with pytest.raises(InputError, match="'n_items' is given both as data and as an argument"):
         fit(answers, {**LONG, "n_items": [2] * 5}, n_items=2, n_persons=3, seed=0)
 
 

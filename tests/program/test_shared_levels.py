@@ -88,9 +88,7 @@ def test_rows_of_matrices():
     assert observed["k"].values.dtype.kind == "i"
     like = {n: v for o in observed.values() for n, v in o.coords.items()}
     assert read_data(tables, {"x": x[:1]}, like=like, fresh=False)["x"].values.shape == (1, 3, 2)
-    with pytest.raises(
-        InputError, match=r"x has rows of shape \(2, 2\), and the fit has rows of shape"
-    ):
+    with pytest.raises(InputError, match=r"x has rows of shape \(2, 2\), and the fit has rows"):
         read_data(tables, {"x": x[:, :2]}, like=like, fresh=False)
     with pytest.raises(InputError, match=r"k holds 0\.5|column .* of k holds 0\.5"):
         read_data(tables, {"k": np.full((4, 2, 2), 0.5)})

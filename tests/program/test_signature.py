@@ -37,7 +37,7 @@ def test_what_is_left_over_is_no_argument():
     [
         (
             {"kinds": [2, 3]},
-            r"'kinds' stands among the program's data.*def program\(x=None, \*, kinds\)",
+            r"'kinds' is a data parameter of the program.*def program\(x=None, \*, kinds\)",
         ),
         ({"stars": 2}, "no argument 'stars': the program takes rows; method 'em' takes starts"),
     ],

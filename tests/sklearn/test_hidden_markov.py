@@ -66,7 +66,7 @@ def test_an_impossible_sequence() -> None:
         CategoricalHMM(2), emissionprob_=np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
     )
     assert model.score([[0], [2]]) == -np.inf
-    with pytest.raises(InputError, match="sequence 1 is impossible"):
+    with pytest.raises(InputError, match="sequence 1 has probability zero"):
         model.predict_proba([[0], [1], [2]], [2, 1])
     with pytest.raises(InputError, match="has the code 3"):
         model.score([[3]])
