@@ -160,7 +160,7 @@ def refused(capsys: pytest.CaptureFixture[str], words: str | list[str]) -> str:
         (f"fit markov_chain names.txt {EXACT} --min-count 2", "give --unknown"),
         (f"fit markov_chain names.txt {EXACT} --min-count 0", "--min-count is 0: give a whole"),
         (f"fit markov_chain names.txt {EXACT} --unknown <unk>", "give one character (or --words)"),
-        (f"fit markov_chain names.txt {EXACT} --unknown a", "holds the token 'a' that unknown= reserves"),
+        (f"fit markov_chain names.txt {EXACT} --unknown a", "'a' that unknown= reserves"),
         (f"fit markov_chain names.txt {EXACT} --unknown _ --set vocabulary=3", "--set vocabulary="),
         # fits
         ("report absent.nc", "absent.nc does not exist"),
