@@ -10,9 +10,11 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
+from ppl_models.data.derived import FromData
 from ppl_models.data.kinds import FEATURE_AXIS, Reals
 from ppl_models.distributions.contraction import matmul
 from ppl_models.errors import InputError
+from ppl_models.models._lookups import columns_of
 from ppl_models.models._scale import DataScale, data_scale
 from ppl_models.models._weights import mixture_weights
 
@@ -31,6 +33,7 @@ def growth_mixture(
     spread_scale: float | None = None,
     noise_scale: float | None = None,
     rows: int | None = None,
+    columns: Annotated[int, FromData(columns_of("x"))] = 0,
     row_weights: Any = None,
 ) -> Any:
     """Measurements at several times, about the curve of the row's class and a line of its own.
@@ -67,6 +70,7 @@ def growth_mixture(
         spread_scale: scale of the prior of the rows' deviations τ (default: u and u / h).
         noise_scale: scale of the prior of the noise (default: u).
         rows: number of rows where there are no data.
+        columns: number of measurements of a row where there are neither data nor times.
         row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
             ``fit(..., weights=)`` gives them.
 
@@ -82,13 +86,14 @@ def growth_mixture(
     >>> program(clusters=2, times=(0.0, 1.0, 2.0), rows=5).shape
     (5, 3)
     """
-    if x is None and times is None:
+    if x is None and times is None and not columns:
         raise InputError("without data, give the times of measurement, as in times=(0, 1, 2)")
     if order < 1:
         raise InputError(f"order is {order}: give 1 for lines, 2 for parabolas, ...")
     if x is not None:
         rows = jnp.shape(x)[0]
-        times = jnp.arange(jnp.shape(x)[1]) if times is None else times
+        columns = jnp.shape(x)[1]
+    times = jnp.arange(columns) if times is None else times
     when = jnp.asarray(times, float)
     if x is not None and when.shape != (jnp.shape(x)[1],):
         raise InputError(

@@ -8,8 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
+import xarray as xr
 
 from ppl_models.data.kinds import Bits
+from ppl_models.models._report_tables import Tables, names, of_interval, samples, with_interval
 
 
 def stochastic_block_model(
@@ -64,6 +67,27 @@ def stochastic_block_model(
     with numpyro.plate("from_node", count, dim=-2), numpyro.plate("to_node", count, dim=-1):
         between = dist.Bernoulli(probs[z[:, None], z[None, :]]).mask(counted)
         return numpyro.sample("link", between, obs=known)
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """How often a node of one block links to one of another."""
+    site = tree["posterior"].dataset.get("probs")
+    weights = samples(tree, "weights", "cluster")
+    if site is None or weights is None:
+        return {}
+    probs = np.asarray(site.stack(sample=("chain", "draw")).transpose("sample", ...).values)
+    blocks = names(tree, "probs", "cluster")
+    table = pd.DataFrame(
+        [
+            [with_interval(probs[:, k, to]) for to in range(len(blocks))]
+            + [with_interval(weights[:, k])]
+            for k in range(len(blocks))
+        ],
+        index=pd.Index(blocks, name="from block"),
+        columns=[*(f"to {name}" for name in blocks), "share of nodes"],
+    )
+    text = f"Probability of a link from a node of one block to one of another.{of_interval(tree)}"
+    return {"How often do blocks link to each other?": (text, table)}
 
 
 def example(**_: Any) -> dict[str, Any]:

@@ -206,7 +206,10 @@ def _draw_pairs(
     """Points, ellipses (or cells) and numbers in every panel that shows two features."""
     centre = {place: arrays.centre[:, list(pair)] for place, pair in pairs.items()}
     centres = _panel_data(arrays, centre, ("cluster", "axis"))
-    collection.map(draw_points, "points", data=centres, arrays=arrays)
+    anywhere = _panel_data(
+        arrays, {p: np.nan_to_num(c) for p, c in centre.items()}, ("cluster", "axis")
+    )  # rows of noise, which has no centre, are drawn as well
+    collection.map(draw_points, "points", data=anywhere, arrays=arrays)
     if arrays.covariance is None:
         if () in pairs:
             _tint_cells(panel(collection), arrays.centre)
@@ -294,6 +297,5 @@ def _regions(arrays: ClusterArrays, probabilities: Sequence[float]) -> str:
 
 
 def _headline(target: Axes, arrays: ClusterArrays, what: str) -> None:
-    plural = "cluster" if arrays.clusters == 1 else "clusters"
     note = "; ".join(part for part in (what, arrays.note()) if part)
-    headline(target, f"{arrays.clusters} {plural}", note)
+    headline(target, arrays.title, note)

@@ -406,3 +406,13 @@ def test_names_that_no_axis_has_are_told_beside_their_numbers():
     tree = fit(visits_of_kinds, lines, method="map", seed=0, kinds=2, predictive=0)
     notes = from_json(tree.attrs["notes"])["notes"]
     assert "results number the values of 'kind': 0 = new, 1 = old" in notes
+
+
+def test_rows_of_a_growth_mixture_are_generated_at_the_columns_of_the_data():
+    """Without times these are 0, 1, 2, ..., for new rows as for the fitted ones."""
+    options = {"method": "em", "seed": 0, "clusters": 1, "starts": 1}
+    plain = fit("growth_mixture", {"x": GROWTH}, **options)
+    timed = fit("growth_mixture", {"x": GROWTH}, times=np.arange(GROWTH.shape[1]), **options)
+    drawn = plain["posterior_predictive/x"]
+    assert drawn.shape[-1] == GROWTH.shape[1]
+    np.testing.assert_allclose(drawn, timed["posterior_predictive/x"])

@@ -15,7 +15,11 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from ppl_models.plots.drawing.components import component_freedom, component_moments
+from ppl_models.plots.drawing.components import (
+    component_freedom,
+    component_moments,
+    noise_box,
+)
 from ppl_models.plots.drawing.place import add_key, place
 from ppl_models.plots.drawing.reading import (
     as_samples,
@@ -51,6 +55,8 @@ class ClusterArrays:
         point: whether the fit is a point.
         called: what the clusters are called (cluster).
         df: degrees of freedom (sample, cluster) of clusters that are Student's t; None of normals.
+        box: where the last component is noise, the ends (2, feature) of its constant density; its
+            loc and centre are NaN. None where all components are clusters.
     """
 
     names: list[str]
@@ -66,11 +72,19 @@ class ClusterArrays:
     point: bool
     called: list[str]
     df: np.ndarray | None = None
+    box: np.ndarray | None = None
 
     @property
     def clusters(self) -> int:
-        """The number of clusters."""
+        """The number of components, noise among them."""
         return self.centre.shape[0]
+
+    @property
+    def title(self) -> str:
+        """How many clusters there are, in words."""
+        count = self.clusters - (self.box is not None)
+        told = "1 cluster" if count == 1 else f"{count} clusters"
+        return told if self.box is None else f"{told} and {self.called[-1]}"
 
     def note(self) -> str:
         """A second line of a title: what the lines are and which rows are shown."""
@@ -96,6 +110,10 @@ def cluster_arrays(
         centre = np.where(weights[:, None] > 0, centre, np.nan)
     if covariance is not None and nearest_mean_decides(tree, centre, covariance, site):
         covariance = None
+    box = noise_box(tree, site)
+    if box is not None:  # a constant density has no place
+        loc, centre = loc.copy(), centre.copy()
+        loc[:, -1], centre[-1] = np.nan, np.nan
     x, best, certainty, rows = _rows(tree, emission.site, chosen, max_rows)
     return ClusterArrays(
         names=list(names),
@@ -111,6 +129,7 @@ def cluster_arrays(
         point=is_point(tree),
         called=component_names(tree, clusters),
         df=component_freedom(tree, site, draws),
+        box=None if box is None else box[:, chosen],
     )
 
 
@@ -231,6 +250,9 @@ def draw_curves(
     """Curves of `da` (..., point, axis) as lines; the axes' limits hold nine in ten of them."""
     curves = da.transpose(..., "point", "axis").values
     curves = curves.reshape(-1, *curves.shape[-2:])
+    curves = curves[np.isfinite(curves).all((1, 2))]
+    if not len(curves):  # noise, which has no place
+        return target.add_collection(LineCollection([]), autolim=False)
     ends = np.nanmin(curves, axis=1), np.nanmax(curves, axis=1)
     corners = np.quantile(ends[0], 0.1, axis=0), np.quantile(ends[1], 0.9, axis=0)
     if len(curves) <= 2:

@@ -120,6 +120,20 @@ def component_count(tree: xr.DataTree, emission: EmissionFacts) -> int:
     return counts.get(emission.component_dim or "", 1)
 
 
+def noise_box(tree: xr.DataTree, site: str | None = None) -> np.ndarray | None:
+    """Ends ``(2, feature)`` of the density of a last component that is noise; None where none is.
+
+    Args:
+        tree: a fit.
+        site: which observed site (default: the main one).
+    """
+    emission = emission_of(tree, site)
+    if not getattr(component_class(emission), "last_is_noise", False):
+        return None
+    parameters = emission_parameters(tree, emission.site).mean(["chain", "draw"])
+    return np.stack([np.atleast_1d(parameters[end].values) for end in ("low", "high")])
+
+
 def component_moments(
     tree: xr.DataTree, site: str | None = None, draws: int | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:

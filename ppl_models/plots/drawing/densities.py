@@ -13,7 +13,10 @@ from ppl_models.plots.drawing.style import PALE, cluster_colors, ink
 
 
 def component_densities(arrays: ClusterArrays, feature: int, grid: np.ndarray) -> np.ndarray:
-    """Weighted densities (sample, cluster, grid) of one feature: normals, or Student's t."""
+    """Weighted densities (sample, cluster, grid) of one feature: normals, or Student's t.
+
+    That of noise is constant within its box.
+    """
     variance = _variance(arrays, feature)[..., None]
     square = (grid - arrays.loc[..., feature, None]) ** 2 / variance
     if arrays.df is None:
@@ -22,6 +25,9 @@ def component_densities(arrays: ClusterArrays, feature: int, grid: np.ndarray) -
         df = arrays.df[..., None]
         constant = gammaln((df + 1) / 2) - gammaln(df / 2) - 0.5 * np.log(df * np.pi * variance)
         density = np.exp(constant - 0.5 * (df + 1) * np.log1p(square / df))
+    if arrays.box is not None:
+        low, high = arrays.box[:, feature]
+        density[:, -1] = ((low <= grid) & (grid <= high)) / (high - low)
     return arrays.weights[..., None] * density
 
 
@@ -75,7 +81,7 @@ def _grid(values: np.ndarray, arrays: ClusterArrays, feature: int) -> np.ndarray
         low, high = values.min(), values.max()
     else:
         spread = 3.0 * np.sqrt(_variance(arrays, feature))
-        low = (arrays.loc[..., feature] - spread).min()
-        high = (arrays.loc[..., feature] + spread).max()
+        low = np.nanmin(arrays.loc[..., feature] - spread)
+        high = np.nanmax(arrays.loc[..., feature] + spread)
     margin = 0.08 * (high - low)
     return np.linspace(low - margin, high + margin, 300)

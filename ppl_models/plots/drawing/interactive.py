@@ -123,5 +123,4 @@ def clusters_plane(
     figure.update_layout(legend={"title": {"text": "cluster (weight)"}}, showlegend=True)
     figure.update_xaxes(title_text=arrays.names[0])
     figure.update_yaxes(title_text=arrays.names[1])
-    noun = "cluster" if arrays.clusters == 1 else "clusters"
-    return finished(made, f"{arrays.clusters} {noun}")
+    return finished(made, arrays.title)

@@ -11,6 +11,7 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.diagnostics.checks import loo_pit
 from ppl_models.plots.declaration import register_plot
 from ppl_models.plots.drawing.interactive import checked_backend, dots, finished
+from ppl_models.plots.drawing.network import adjacency
 from ppl_models.plots.drawing.panels import figure_of
 from ppl_models.plots.drawing.parameters import inches
 from ppl_models.plots.drawing.reading import SEQUENCES, is_point, is_restorable
@@ -27,7 +28,8 @@ def _serves(tree: xr.DataTree, emission: EmissionFacts) -> bool:
         return False
     sizes = tree["posterior"].sizes
     ordered = all(emission.kind not in SEQUENCES for emission in facts_of(tree).emissions)
-    return ordered and sizes["chain"] * sizes["draw"] >= FEWEST
+    one_unit = adjacency(tree, emission) is not None  # whose links depend on each other
+    return ordered and not one_unit and sizes["chain"] * sizes["draw"] >= FEWEST
 
 
 @register_plot(

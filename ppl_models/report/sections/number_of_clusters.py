@@ -28,7 +28,8 @@ def weights_or_comparison(fit: FittedModel) -> Iterator[Block]:
         return
     table = weight_table(fit.tree)
     if len(table):
-        yield Block("", _number(fit.tree, len(table)) + _empty(fit.tree), table=table)
+        text = _number(fit.tree, len(table)) + _beyond(fit.tree, len(table)) + _empty(fit.tree)
+        yield Block("", text, table=table)
 
 
 def heading(fit: FittedModel) -> str:
@@ -73,6 +74,20 @@ def _number(tree: xr.DataTree, count: int) -> str:
         f"The model was fitted with {fixed}. Whether another number describes the data better is "
         f"answered by `choose_clusters`{option}, which compares fits."
     )
+
+
+def _beyond(tree: xr.DataTree, count: int) -> str:
+    """What the components beyond the clusters hold, such as noise, as sentences."""
+    size, weights = _size(tree, count), cluster_weights(tree)
+    if size is None or weights is None or size[1] >= count:
+        return ""
+    told, unit = "", facts_of(tree).unit
+    drawn = weights.transpose(..., "cluster").values.reshape(-1, count)
+    for k, name in list(enumerate(component_names(tree, count)))[size[1] :]:
+        low, high = np.quantile(drawn[:, k], [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
+        interval = "" if is_point(tree) else f" ({low:.1%} to {high:.1%})"
+        told += f" The {name} component makes {drawn[:, k].mean():.1%}{interval} of the {unit}s."
+    return told
 
 
 def _empty(tree: xr.DataTree) -> str:

@@ -10,8 +10,10 @@ import xarray as xr
 
 from ppl_models.data.missing import missing_cells
 from ppl_models.plots.drawing.graph_counts import bits_a_row, graph_counts
+from ppl_models.plots.drawing.network import adjacency
 from ppl_models.plots.drawing.predictive.tokens import sequence_lengths
 from ppl_models.plots.drawing.reading import is_point, observed, sequence_steps, series, token_names
+from ppl_models.plots.network import link_counts
 from ppl_models.posterior.result.schema import EmissionFacts, facts_of, row_labels, row_weights
 from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
@@ -89,6 +91,9 @@ def _describe(tree: xr.DataTree, emission: EmissionFacts) -> str:
             f"{len(codes):,} sequences of {lengths.min()} to {lengths.max()} tokens "
             f"({lengths.sum():,} in all), {tokens} distinct tokens"
         )
+    links = adjacency(tree, emission)
+    if links is not None:
+        return f"network of {facts_of(tree).units:,} {facts_of(tree).unit}s, {link_counts(links)}"
     features = f" × {data.sizes['feature']:,} features" if "feature" in data.dims else ""
     noun = emission.dims[0]
     weights = row_weights(tree)

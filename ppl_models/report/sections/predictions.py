@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from ppl_models.plots.drawing.graph_counts import bits_a_row, first_graphs
+from ppl_models.plots.drawing.network import adjacency
 from ppl_models.plots.drawing.predictive.tokens import sequence_lengths
 from ppl_models.plots.drawing.reading import (
     decoded,
@@ -36,7 +37,7 @@ def examples(fit: FittedModel) -> Iterator[Block]:
     """The first units of one generated data set, for every observed site."""
     for emission in fit.facts.emissions:
         drawn = predictive(fit.tree, "posterior", emission.site)
-        if drawn is not None:
+        if drawn is not None and adjacency(fit.tree, emission) is None:  # one line says nothing
             of_site = f" of {emission.site}" if len(fit.facts.emissions) > 1 else ""
             yield _example(fit.tree, emission, drawn, f"Generated examples{of_site}")
 
