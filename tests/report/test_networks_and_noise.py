@@ -77,8 +77,8 @@ def noisy() -> xr.DataTree:
 def test_noise_is_no_cluster_and_its_share_is_told(noisy, tmp_path):
     page = write_report(noisy, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "The model was fitted with 2 clusters and a noise component." in page
-    share = float(noisy["posterior/weights"].sel(cluster="noise").item())
-    assert f"The noise component makes {share:.1%} of the rows." in page
+    noise_weight = float(noisy["posterior/weights"].sel(cluster="noise").item())
+    assert f"The noise component makes {noise_weight:.1%} of the rows." in page
 
 
 def test_the_density_of_noise_is_constant_within_its_box(noisy):
