@@ -100,10 +100,10 @@ def link_counts(links: xr.DataArray) -> str:
     apart = ~np.eye(len(values), dtype=bool)
     known = np.isfinite(values) & apart
     loops = int(np.nansum(values[~apart]))
-    count = int(values[known].sum())
+    count, pairs, every = int(values[known].sum()), int(known.sum()), int(apart.sum())
     noun = "link" if count == 1 else "links"
-    pairs = f"{known.sum():,} ordered pairs of nodes"
-    if known.sum() < apart.sum():
-        pairs = f"{known.sum():,} of {apart.sum():,} ordered pairs of nodes that are known"
+    told = f"{pairs:,} ordered pairs of nodes"
+    if pairs < every:
+        told = f"{pairs:,} of {every:,} ordered pairs of nodes that are known"
     own = f", and {loops:,} of nodes to themselves" if loops else ""
-    return f"{count:,} {noun} between {pairs} ({count / max(1, known.sum()):.0%}){own}"
+    return f"{count:,} {noun} between {told} ({count / max(1, pairs):.0%}){own}"

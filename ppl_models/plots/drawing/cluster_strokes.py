@@ -252,7 +252,9 @@ def draw_curves(
     curves = curves.reshape(-1, *curves.shape[-2:])
     curves = curves[np.isfinite(curves).all((1, 2))]
     if not len(curves):  # noise, which has no place
-        return target.add_collection(LineCollection([]), autolim=False)
+        nowhere = LineCollection([])
+        target.add_collection(nowhere, autolim=False)
+        return nowhere
     ends = np.nanmin(curves, axis=1), np.nanmax(curves, axis=1)
     corners = np.quantile(ends[0], 0.1, axis=0), np.quantile(ends[1], 0.9, axis=0)
     if len(curves) <= 2:
