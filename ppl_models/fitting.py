@@ -177,7 +177,7 @@ def fit(
         }
 
     def checkpointed(problem: Problem) -> Problem:
-        """The problem that keeps its states, if it shall; refuses another fit's folder."""
+        """The problem with its checkpoint, if a folder is given; another fit's is refused."""
         if checkpoint is None:
             return problem
         return keeping_states(

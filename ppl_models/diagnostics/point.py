@@ -227,7 +227,7 @@ def _covariances(tree: xr.DataTree, emission: EmissionFacts) -> np.ndarray | Non
     component = emission.component_dim
     if component is None or family is None or family.component_picture != "ellipses":
         return None
-    told = set(family.parameter_dims) - set(family.untold_parameters)
+    told = set(family.parameter_dims) - set(family.unreported_parameters)
     if not told <= set(emission.parameters):
         return None  # a parameter that differs from row to row, as in a regression
     point, arrays = emission_parameters(tree).isel(chain=0, draw=0), {}

@@ -65,7 +65,7 @@ class FamilyDeclaration(Described):
     #: whether the last component is no cluster, but takes in rows that lie far from all clusters
     last_is_noise: ClassVar[bool] = False
     #: parameters that say what a component is, and that no fit tells
-    untold_parameters: ClassVar[tuple[str, ...]] = ()
+    unreported_parameters: ClassVar[tuple[str, ...]] = ()
     #: whether a component is a normal distribution of any ``loc`` and ``covariance``
     any_normal: ClassVar[bool] = False
 

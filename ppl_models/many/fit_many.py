@@ -237,7 +237,7 @@ def like_tree(request: Request, outcome: Outcome) -> xr.DataTree:
 
 
 def _wholly(fixed: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Refuse sites a part of which is held: groups are fitted side by side by closed forms.
+    """Refuse sites of which some entries are held: groups are fitted side by side in closed form.
 
     Raises:
         InputError: which site.

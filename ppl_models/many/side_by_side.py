@@ -48,7 +48,7 @@ NO_BOUND = (
 
 
 def template(request: Request) -> Problem:
-    """The program read on some rows of all groups: on as many, whatever the data."""
+    """The program read on a fixed number of rows of all groups."""
     return request.problem(template_places(request))[0]
 
 
@@ -89,7 +89,7 @@ def why_not(request: Request, problem: Problem, groups: Sequence[int]) -> str | 
 
 
 def healthy(request: Request, problem: Problem) -> np.ndarray:
-    """Which groups raise no doubt: the others are looked at one by one, ``(group,)``."""
+    """Which groups pass all checks of data, ``(group,)``; the others are fitted one by one."""
     fine = np.zeros(len(request.rows), bool)
     least = max(2, int(request.arguments.get("clusters") or 1))
     refused = _outside(request, problem)

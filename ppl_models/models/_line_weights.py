@@ -1,4 +1,4 @@
-"""Lines of data that count several times, where a row has several lines."""
+"""Weights of the lines of data, in programs whose rows have several lines."""
 
 from __future__ import annotations
 

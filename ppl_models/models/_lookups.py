@@ -1,4 +1,4 @@
-"""How many things an index array speaks of."""
+"""Numbers of groups that index arrays refer to."""
 
 from __future__ import annotations
 

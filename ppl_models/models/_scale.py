@@ -114,7 +114,7 @@ def unit_of_data(x: Any, row_weights: Any = None) -> Any:
 
 
 def _refuse_other_shape(x: Any, known: np.ndarray) -> None:
-    """What is known of all rows is of the data as they are, and not of what is made of them."""
+    """Refuse transformed data: the summary of all rows is of the data as they were read."""
     if jnp.shape(x)[1:] != known.shape:
         raise UnsupportedError(
             "a prior of the program depends on something computed from the data, which is not "

@@ -20,7 +20,7 @@ LEAST = 1e-6  #: least resolution, in parts of the standard deviation expected o
 
 
 class Scatter:
-    """The priors of how far clusters or states scatter.
+    """Priors of the scale or covariance of clusters or states.
 
     Where no rate is given it is a site with a prior of its own, so that the data say how tight
     clusters are, however far apart they lie (Richardson and Green 1997):

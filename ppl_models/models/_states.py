@@ -1,4 +1,4 @@
-"""What the states of a hidden chain emit, and the priors of it."""
+"""The emissions of hidden states, and their priors."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_order(order: int) -> None:
 
 
 def steps(name: str, prior: Any, states: int, *, pairs: bool = False) -> Any:
-    """Sample what follows each state, or each pair of states: ``([state,] state, next)``.
+    """Sample the transition probabilities of each state, or pair: ``([state,] state, next)``.
 
     Args:
         name: of the site.

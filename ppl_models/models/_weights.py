@@ -1,4 +1,4 @@
-"""The prior of the clusters' shares, which all mixtures have in common."""
+"""The prior of the mixture weights, which all mixtures have in common."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEIGHT_PRIORS = ("dirichlet", "stick_breaking")
 
 
 def mixture_weights(clusters: int, concentration: Any, prior: str) -> Array:
-    """Shares ``(cluster,)`` of the clusters.
+    """Sample the mixture weights ``(cluster,)``.
 
     "dirichlet": π ~ Dirichlet(concentration). With a concentration well below 1 and more clusters
     than are needed the rest empty out (Rousseau and Mengersen 2011).

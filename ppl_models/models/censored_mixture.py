@@ -227,5 +227,5 @@ def notes(data: Mapping[str, Any]) -> list[str]:
 
 
 def example(**_: Any) -> dict[str, Any]:
-    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    """A few rows of data, for the documentation's tables."""
     return {"x": [0.5, 1.0, 5.0, 6.0, 7.0, 0.8], "censored": [0, 0, 0, 1, 1, -1]}

@@ -145,7 +145,7 @@ def _confusions(
 
 
 def example(**_: Any) -> dict[str, Any]:
-    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    """A few rows of data, for the documentation's tables."""
     return {
         "item": ["i", "i", "j", "j", "k", "k"],
         "annotator": ["a", "b", "a", "b", "a", "b"],

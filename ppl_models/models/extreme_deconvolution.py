@@ -147,7 +147,7 @@ def _refuse_no_covariances(noise: np.ndarray) -> None:
 
 
 def example(**_: Any) -> dict[str, Any]:
-    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    """A few rows of data, for the documentation's tables."""
     return {
         "x": [[0.0, 1.0], [1.0, 3.0], [5.0, 5.5], [6.0, 4.0], [7.0, 7.0], [0.5, 0.0]],
         "errors": [[0.1, 0.2], [0.2, 0.1], [0.1, 0.1], [0.3, 0.2], [0.1, 0.4], [0.2, 0.2]],

@@ -182,7 +182,7 @@ def _steps(x: Any) -> Any:
 
 
 def stationary(transition: Array) -> Array:
-    """The distribution that a transition matrix ``(state, state)`` leaves as it is.
+    """The stationary distribution of a transition matrix ``(state, state)``.
 
     >>> [round(float(p), 4) for p in stationary(jnp.array([[0.5, 0.5], [0.25, 0.75]]))]
     [0.3333, 0.6667]
@@ -194,7 +194,7 @@ def stationary(transition: Array) -> Array:
 
 
 def stationary_pairs(transition: Array) -> tuple[Array, Array]:
-    """What a transition table ``(state, state, state)`` leaves as it is, of pairs of states.
+    """The stationary distribution of pairs of states, of a table ``(state, state, state)``.
 
     Returns:
         How often each state is the first of a pair, and what follows it: ``(state,)`` and

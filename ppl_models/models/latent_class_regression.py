@@ -107,7 +107,7 @@ def report_tables(tree: xr.DataTree) -> Tables:
 
 
 def example(distal: str = "none", **_: Any) -> dict[str, Any]:
-    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    """A few rows of data, for the documentation's tables."""
     outcome = {} if distal == "none" else {"outcome": [0.0, 1.0, 1.0, 0.0, 1.0, 0.0]}
     return outcome | {
         "answers": [["a", "x"], ["b", "y"], ["b", "x"], ["c", "y"], ["a", "y"], ["b", "x"]],

@@ -137,7 +137,7 @@ def _tokens_by_document(tree: xr.DataTree, documents: int) -> np.ndarray | None:
 
 
 def example(**_: Any) -> dict[str, Any]:
-    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    """A few rows of data, for the documentation's tables."""
     return {
         "document": ["a", "a", "a", "b", "b", "b"],
         "word": ["sea", "salt", "sea", "hill", "tree", "hill"],

@@ -188,7 +188,7 @@ def mixed_mixture(
 
 
 def example(**_: Any) -> dict[str, Any]:
-    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    """A few rows of data, for the documentation's tables."""
     return {
         "numbers": [[0.0], [1.0], [5.0], [6.5], [7.0], [0.5]],
         "counts": [[0], [2], [7], [9], [4], [1]],

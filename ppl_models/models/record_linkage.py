@@ -87,7 +87,7 @@ def record_linkage(
 
 
 def report_tables(tree: xr.DataTree) -> Tables:
-    """How many pairs are called the same at a threshold, and how many of these rightly."""
+    """Pairs called the same at several thresholds, and their expected precision and recall."""
     if "responsibilities" not in tree.children:
         return {}
     same = tree["responsibilities"].dataset["responsibilities"].values[:, 1]

@@ -89,7 +89,7 @@ def regression_mixture(
 
 
 def example(**_: Any) -> dict[str, Any]:
-    """Data of a few rows, by the program's choices, which the documentation's tables ask about."""
+    """A few rows of data, for the documentation's tables."""
     return {
         "response": [0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0],
         "covariates": [[0.0], [1.0], [2.0], [4.0], [3.0], [6.0], [5.0], [7.0]],

@@ -91,7 +91,7 @@ def report_tables(tree: xr.DataTree) -> Tables:
 
 
 def example(**_: Any) -> dict[str, Any]:
-    """A small network, by the program's choices, which the documentation's tables ask about."""
+    """A small network, for the documentation's tables."""
     blocks = np.arange(8) // 4
     noise = np.random.default_rng(0).uniform(size=(8, 8))
     return {"adjacency": (noise < np.where(blocks[:, None] == blocks, 0.8, 0.2)).astype(int)}

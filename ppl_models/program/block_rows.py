@@ -290,7 +290,7 @@ def _answer_of(piece: Any, *rest: Any) -> Any:
 
 
 def portable(value: Any) -> bytes:
-    """What is sent to workers, programs in files with their text."""
+    """Arguments for workers; of a program in a file, with the file's text."""
     import cloudpickle
 
     for name, module in list(sys.modules.items()):

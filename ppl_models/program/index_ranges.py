@@ -1,6 +1,6 @@
 """Lookups past the end of an array: ``effect[group]`` where groups are numbered from 1.
 
-JAX takes the last entry there without a word, so that the answer would be that of other data. Here
+JAX silently takes the last entry there, so that the answer would be that of other data. Here
 the program's computation is followed as far as the data alone determine it, and every index is
 compared with the axis that it is of.
 """

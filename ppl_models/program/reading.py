@@ -31,7 +31,7 @@ from ppl_models.program.arguments.signature import (
     by_type,
     data_parameters,
     keeps_feature_axis,
-    untold,
+    undeclared_parameters,
 )
 from ppl_models.program.arguments.sizes import (
     numeric_lists,
@@ -116,7 +116,7 @@ def read_data(
     keeping = keeps_feature_axis(function)
     # (the package's own programs say themselves what shapes they take)
     own = catalogue.is_built_in(function)
-    undeclared = untold(function)
+    undeclared = undeclared_parameters(function)
     readers = {
         name: partial(
             _read,
@@ -206,7 +206,8 @@ def read_program(
     refuse_other_sizes(arguments, observed)
     data = {n: cast(o.values, precision) for n, o in observed.items()}
     seen = {n: o.values for n, o in (observed if fitted is None else fitted).items()}
-    data |= {n: as_before(data[n], seen[n]) for n in untold(function) if n in data and n in seen}
+    undeclared = undeclared_parameters(function)
+    data |= {n: as_before(data[n], seen[n]) for n in undeclared & set(data) & set(seen)}
     sizes = {n: v for n, v in arguments.items() if isinstance(v, int)}  # that somebody gave
     counted = weights if fitted is None else fitted_weights
     arguments |= derive(function, seen, arguments, counted) | sizes
@@ -228,7 +229,7 @@ def read_program(
         raise
     data = {n: v for n, v in data.items() if n in model.data}
     refuse_other_lengths(data, structure.lines)
-    emitted = untold(function) & set(structure.emissions) & set(data)
+    emitted = undeclared & set(structure.emissions) & set(data)
     integral = {n for n in emitted if data[n].dtype.kind in "ib"}
     real = continuous_emissions(model, integral)
     if real:

@@ -56,7 +56,7 @@ def structure_of(model: Model) -> Structure:
 
 
 def structure_or_obstacle(model: Model) -> Structure | NameClash | ReadsValues:
-    """:func:`structure_of`, or what must be named otherwise or known before there is one.
+    """:func:`structure_of`, or the names or values of data that must change before there is one.
 
     Raises:
         InputError: as there.

@@ -105,7 +105,7 @@ def overlapping(seed: int, rows: int = 600) -> Drawn:
 
 
 def unequal(seed: int, rows: int = 600) -> Drawn:
-    """A big wide cluster beside two small tight ones, which k-means grants too much land.
+    """A wide cluster beside two tight ones, to which k-means assigns rows of the wide one.
 
     Example:
         >>> np.bincount(unequal(seed=0)[1]).argmax()

@@ -2,7 +2,7 @@
 
 A program says what its data are by annotating the data parameter with a kind
 (``x: Reals = None``).  The kind turns whatever container a person has into one `Observed`,
-or ends in one sentence; nothing behind it has to look at containers or cells again.
+or raises an InputError of one sentence; no later code looks at containers or cells.
 """
 
 from __future__ import annotations

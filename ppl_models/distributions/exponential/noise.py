@@ -45,7 +45,7 @@ class WithNoise(ExponentialFamily):
     of: ClassVar[type[ExponentialFamily]]
     last_is_noise = True
     shared_parameters: ClassVar[tuple[str, ...]] = ("low", "high")
-    untold_parameters: ClassVar[tuple[str, ...]] = ("noise",)
+    unreported_parameters: ClassVar[tuple[str, ...]] = ("noise",)
     component_picture = "ellipses"
     support = constraints.real_vector
     low: Array

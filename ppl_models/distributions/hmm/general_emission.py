@@ -42,7 +42,7 @@ class GeneralEmission(ExponentialFamily):
     pytree_data_fields = ("distribution", "index")
     arg_constraints: ClassVar[dict[str, Any]] = {}
     parameter_dims: ClassVar[Mapping[str, int]] = {"index": 0}
-    untold_parameters = ("index",)
+    unreported_parameters = ("index",)
     keeps_rows = True
 
     def __init__(self, distribution: Any, index: Any = None, *, validate_args: bool | None = None):

@@ -51,7 +51,7 @@ def parameter_names(emission: EmissionFacts) -> tuple[str, ...]:
     family = component_class(emission)
     declared = getattr(family, "parameter_dims", {})
     if not isinstance(declared, property):
-        untold = getattr(family, "untold_parameters", ())
+        untold = getattr(family, "unreported_parameters", ())
         return tuple(name for name in declared if name not in untold)
     chain = CHAIN if emission.component_family is not None else ()
     return tuple(name for name in emission.parameters if name not in chain)

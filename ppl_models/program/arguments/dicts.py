@@ -1,4 +1,4 @@
-"""Whether a program takes its data as one dict, and the same program with a parameter an entry."""
+"""Programs that take their data as one dict, rewritten with a parameter for each entry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpyro import handlers
 
 from ppl_models import catalogue
 from ppl_models.field_parameters import with_fields
-from ppl_models.program.arguments.signature import is_argument, untold
+from ppl_models.program.arguments.signature import is_argument, undeclared_parameters
 from ppl_models.program.runtime.precision import scope
 from ppl_models.program.runtime.trial import attempted
 
@@ -22,7 +22,7 @@ from ppl_models.program.runtime.trial import attempted
 def without_dict(
     function: Callable, data: Any, arguments: Mapping[str, Any]
 ) -> tuple[Callable, Any, dict[str, Any]]:
-    """The program, its data and arguments; a dict that it takes as such is taken apart.
+    """The program, data and arguments, a dict of data split into a parameter for each entry.
 
     Args:
         function: the program.
@@ -67,7 +67,7 @@ def _of_dict(function: Callable, arguments: Mapping[str, Any]) -> str | None:
         if p.default is Parameter.empty and p.kind is Parameter.POSITIONAL_OR_KEYWORD
     ]
     first = [n for n in required if n not in arguments][:1]
-    return first[0] if first and first[0] in untold(function) else None
+    return first[0] if first and first[0] in undeclared_parameters(function) else None
 
 
 def _runs(function: Callable, arguments: Mapping[str, Any], parameter: str) -> bool:

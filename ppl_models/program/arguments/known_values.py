@@ -72,14 +72,14 @@ class ReadsValues:
     cause: Exception
 
     def error(self) -> ProgramFailed:
-        """What to tell where no known values help."""
+        """The error to raise where no known values help."""
         failed = ProgramFailed(self.message)
         failed.__cause__ = self.cause
         return failed
 
 
 def needed(names: list[str], runs_with: Callable[[frozenset[str]], bool]) -> frozenset[str] | None:
-    """As few data as a program must know; None where it does not run with all of them either.
+    """The fewest data that a program must know by value; None where knowing all does not help.
 
     Args:
         names: of the data; of the first of them it is tried first to do without.

@@ -22,7 +22,7 @@ from ppl_models.data.missing import missing_cells
 
 
 def sizes_of(function: Callable, arguments: Mapping[str, Any]) -> frozenset[int] | None:
-    """The whole numbers that a program is given, one of which may count levels.
+    """The whole numbers among a program's arguments, one of which may count levels.
 
     Args:
         function: the program.
@@ -50,7 +50,7 @@ def sizes_of(function: Callable, arguments: Mapping[str, Any]) -> frozenset[int]
 
 
 def on_one_scale(reading: Observed, site: str, sizes: frozenset[int] | None) -> Observed:
-    """Categories with the levels of all columns, and those that nobody chose, in their places.
+    """Categories coded on one scale of levels for all columns, with levels that never occur.
 
     Args:
         reading: categories as they were read, each column with the levels that it has.

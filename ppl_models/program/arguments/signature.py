@@ -44,11 +44,11 @@ def keeps_feature_axis(function: Callable) -> set[str]:
     return {n for n, p in parameters.items() if FEATURE_AXIS in get_args(p.annotation)[1:]}
 
 
-def untold(function: Callable) -> set[str]:
-    """Names of the data parameters whose kind no annotation tells: they are numbers of any kind.
+def undeclared_parameters(function: Callable) -> set[str]:
+    """Names of the data parameters without a declared kind, which take numbers of any kind.
 
     >>> def program(x=None, index=None): ...
-    >>> sorted(untold(program))
+    >>> sorted(undeclared_parameters(program))
     ['index', 'x']
     """
     parameters = inspect.signature(function, eval_str=True).parameters

@@ -96,7 +96,7 @@ def _refuse(constant: str) -> Any:
 def checked(
     settings: Mapping[str, Any], program: Callable, method: Callable, fit: Callable
 ) -> dict[str, Any]:
-    """Values as what their parameters say that they take; numbers in lists become arrays.
+    """Values in the annotated types of their parameters; lists of numbers become arrays.
 
     Names that nobody takes are left to ``fit``, which knows what there is.
 

@@ -16,7 +16,7 @@ from ppl_models.program.trace.structure import Structure
 
 
 def treats_gaps(model: Any, structure: Structure) -> bool:
-    """Whether a program has a density where cells of its data are missing, and its slope a value.
+    """Whether density and gradient of a program are numbers where cells of its data are missing.
 
     Args:
         model: the program with its data.

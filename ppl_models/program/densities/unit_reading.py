@@ -216,7 +216,7 @@ def _of_several(
 def _without_repeats(
     model: Any, structure: Structure, values: Mapping[str, Array], units: Units
 ) -> Units:
-    """With lines that the program cannot tell apart computed once, where there are many."""
+    """The units with equal lines of data computed once, where there are many of them."""
     lengths = {size for _, _, size in structure.lines}
     if len(lengths) != 1 or len(structure.lines) != len(structure.indexed):
         return units

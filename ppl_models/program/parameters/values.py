@@ -39,7 +39,7 @@ def named_parameters(emission: Any, clusters: int) -> dict[str, ParameterValue]:
         return {
             name: _spread(getattr(family, name), dims, clusters)
             for name, dims in family.parameter_dims.items()
-            if name not in family.untold_parameters
+            if name not in family.unreported_parameters
         }
     named = family.components().named_parameters()
     return {name: ParameterValue(value, False) for name, value in named.items()}

@@ -1,4 +1,4 @@
-"""Data that single precision does not tell apart: refused before a fit in it."""
+"""Refusals of data whose values single precision does not tell apart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST = 200_000  #: values of a column that are looked at
 
 
 def refuse_rounding(observed: Mapping[str, Observed]) -> None:
-    """Refuse data whose values single precision rounds by much of what tells them apart.
+    """Refuse data whose values differ by little more than the rounding of single precision.
 
     Time stamps and identifiers near 10⁹, for instance, become multiples of 64.
 
@@ -101,7 +101,7 @@ def _indistinct(column: np.ndarray) -> tuple[float, int, float, float] | None:
 def coarse_component(
     name: str, values: np.ndarray, loc: np.ndarray, scale: np.ndarray
 ) -> str | None:
-    """Which component single precision hardly resolves where it lies; None: it resolves all.
+    """A component too narrow for single precision at its location, in words; None without one.
 
     Of few rows :func:`refuse_rounding` does not see it before the fit.
 

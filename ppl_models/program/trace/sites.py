@@ -18,7 +18,7 @@ from ppl_models.program.runtime.compiling import QUICK
 
 
 def is_real(support: Any) -> bool:
-    """Whether a site of this support is its own free coordinates.
+    """Whether the support is all real numbers, so that a site is its own free coordinates.
 
     >>> is_real(constraints.real_vector), is_real(constraints.positive)
     (True, False)

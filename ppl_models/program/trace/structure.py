@@ -143,7 +143,7 @@ class Structure:
 
     @property
     def by_logits(self) -> bool:
-        """Whether rows have a density that the distributions of their sites do not tell."""
+        """Whether the rows' density is not given by the distributions of their sites alone."""
         return bool(self.indexed or self.labelled or self.row_factors)
 
     @property
