@@ -1,7 +1,8 @@
 """Estimators with scikit-learn's interface: mixtures, k-means, hidden Markov models, imputation.
 
 They are fitted by maximum likelihood, as scikit-learn's and hmmlearn's are, on this package's
-emissions; missing cells (NaN) are left out exactly, and rows may have weights. For a posterior, `Estimator` fits any program by any method of :func:`ppl_models.fit`.
+emissions; missing cells (NaN) are left out exactly, and rows may have weights. For a posterior,
+`Estimator` fits any program by any method of :func:`ppl_models.fit`.
 """
 
 from __future__ import annotations
