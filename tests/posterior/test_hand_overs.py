@@ -46,8 +46,8 @@ def tree() -> Any:
 @pytest.mark.parametrize(
     ("question", "pairs", "calls"),
     [
-        (lambda tree: predict(tree), 9, 14),
-        (lambda tree: impute(tree, seed=1, draws=5), 11, 16),
+        (lambda tree: predict(tree), 8, 13),
+        (lambda tree: impute(tree, seed=1, draws=5), 9, 13),
     ],
     ids=["predict", "impute"],
 )

@@ -290,10 +290,10 @@ def _values(
     values = {}
     own = () if structure.chain is None else structure.unit_sites
     shapes = {site.name: site.shape for site in structure.sites}
-    for name in structure.names:
+    for name, shape in shapes.items():
         source = posterior if name in posterior else hidden
         array = source[name].transpose("chain", "draw", ...).values
-        if name in own and array.shape[2:] != shapes[name]:
+        if name in own and array.shape[2:] != shape:
             raise UnsupportedError(
                 f"site '{name}' is one for every {structure.unit}, and these data have others than "
                 "the fit: give the same ones, or fit the program to these data"

@@ -88,11 +88,13 @@ def impute(
     whole_number("seed", seed, minimum=0)
     with scope(tree.attrs.get("precision", "float64")):
         restored = restore(tree, data)
-        refuse_undrawable(restored.problem, FILLING, observed=True)
-        refuse_impossible(restored)
+        problem = restored.problem
+        structure = problem.structure
+        refuse_undrawable(problem, FILLING, observed=True)
+        if data is not None:
+            refuse_impossible(restored)
         key = random.key(seed)
         values = resampled(restored, key, draws)
-        structure = restored.structure
         if most_probable and structure.locals:
             raise InputError(
                 f"site '{structure.locals[0]}' is continuous and one for every row, and is drawn "
@@ -101,7 +103,7 @@ def impute(
         size = max(1, memory.BLOCK_NUMBERS // (structure.clusters * draws))
         if structure.locals:
             size = max(1, memory.BLOCK_NUMBERS // (ABREAST * points_a_row(structure)))
-        if size < structure.rows and restored.problem.row_order:
+        if size < structure.rows and problem.row_order:
             size = structure.rows
         windows, pieces = _windows(restored), []
         for first in range(0, structure.rows, size):
