@@ -25,6 +25,7 @@ from ppl_models.posterior.density.prediction import log_densities
 from ppl_models.posterior.labels.allocations import Allocations, require_draws
 from ppl_models.posterior.result.arviz_axes import with_own_axes
 from ppl_models.posterior.result.restore import RestoredFit, restored, thinning
+from ppl_models.posterior.result.rotations import rotation_free
 from ppl_models.posterior.result.schema import facts_of, refuse_sample, row_weights, thinning_of
 from ppl_models.posterior.simulate.predictive import draw_data
 from ppl_models.program.densities.units import units_of
@@ -266,4 +267,4 @@ def _varying_variables(allocations: Allocations) -> xr.Dataset:
         for n, v in allocations.posterior.data_vars.items()
         if unit not in v.dims and bool((v.std(("chain", "draw")) > 0).all())
     ]
-    return allocations.posterior[names]
+    return rotation_free(allocations.tree, allocations.posterior[names])

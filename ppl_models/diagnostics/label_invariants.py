@@ -22,6 +22,7 @@ from ppl_models.posterior.labels.allocations import (
 )
 from ppl_models.posterior.labels.apply import is_component_wise
 from ppl_models.posterior.labels.convergence import strides
+from ppl_models.posterior.result.rotations import rotation_free
 from ppl_models.posterior.result.schema import cluster_weights, facts_of, row_weights
 
 #: Number of rows whose mixture density is monitored.
@@ -74,7 +75,8 @@ def convergence_table(tree: xr.DataTree, quantities: xr.Dataset) -> pd.DataFrame
     Returns:
         A row per scalar, named as in ``loc[0, width]``; columns ``kind`` (``"invariant"``;
         ``"parameter"``, without a component axis; ``"component"``), ``r_hat`` (rank-normalised,
-        split), ``ess_bulk``, ``ess_tail``. Constant scalars are left out.
+        split), ``ess_bulk``, ``ess_tail``. Constant scalars are left out. In place of loadings,
+        which are known up to a rotation, stand the entries of their product Λ Λ'.
     """
     rows = {name: (kind, *_arviz(values)) for name, kind, values in numbers(tree, quantities)}
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(COLUMNS))
@@ -85,10 +87,14 @@ def numbers(tree: xr.DataTree, quantities: xr.Dataset) -> Iterator[tuple[str, st
     for name, variable in quantities.data_vars.items():
         for label, values in _entries(variable.rename(name)):
             yield label, "invariant", values
-    labels = facts_of(tree).labels
-    for name, variable in dataset_of(tree, "posterior").data_vars.items():
+    labels, posterior = facts_of(tree).labels, dataset_of(tree, "posterior")
+    free = rotation_free(tree, posterior)
+    for (name, plain), variable in zip(
+        posterior.data_vars.items(), free.data_vars.values(), strict=True
+    ):
         if name != ASSIGNMENT and {"chain", "draw"} <= set(variable.dims):
-            kind = "component" if is_component_wise(variable, labels) else "parameter"
+            kind = "component" if is_component_wise(plain, labels) else "parameter"
+            name = variable.name
             for label, values in _entries(variable.rename(name)):
                 yield label, kind, values
 

@@ -43,11 +43,23 @@ def with_interval(draws: np.ndarray) -> str:
 
     >>> with_interval(np.array([0.5])), with_interval(np.array([0.4, 0.5, 0.6]))
     ('0.50', '0.50 (0.41 to 0.59)')
+    >>> with_interval(np.array([-0.0021, -0.0042])), with_interval(np.array([310.0, 520.0]))
+    ('−0.0032 (−0.0041 to −0.0022)', '415 (316 to 514)')
     """
-    if len(draws) == 1:
-        return f"{draws[0]:.2f}"
     low, high = np.quantile(draws, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
-    return f"{draws.mean():.2f} ({low:.2f} to {high:.2f})"
+    size = high - low if high > low else abs(float(draws.mean()))
+    places = (
+        2 if size == 0 or 0.02 <= size < 20 else int(np.clip(1 - np.floor(np.log10(size)), 0, 6))
+    )
+
+    def text(value: float) -> str:
+        written = f"{value:,.{places}f}"
+        plain = written.lstrip("-") if float(written.replace(",", "")) == 0 else written
+        return plain.replace("-", "−")
+
+    if len(draws) == 1:
+        return text(float(draws[0]))
+    return f"{text(draws.mean())} ({text(low)} to {text(high)})"
 
 
 def of_interval(tree: xr.DataTree) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
+import xarray as xr
 
 from ppl_models.data.kinds import FEATURE_AXIS, Reals
 from ppl_models.distributions.exponential.factor_gaussian import (
@@ -14,11 +17,14 @@ from ppl_models.distributions.exponential.factor_gaussian import (
     IsotropicFactorGaussian,
 )
 from ppl_models.errors import InputError
+from ppl_models.models._loadings import aligned
+from ppl_models.models._report_tables import Tables, names, of_interval, samples, with_interval
 from ppl_models.models._scale import data_scale, row_count, unit_of_data
 from ppl_models.models._scatter import Scatter
 from ppl_models.models._weights import mixture_weights
 
 NOISES = ("diagonal", "isotropic")
+DRAWS = 500  #: at most, whose loadings a report aligns
 
 
 def factor_analysis_mixture(
@@ -129,3 +135,59 @@ def factor_analysis_mixture(
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         emission = family(loc[z], loadings[z], own[z])
         return numpyro.sample("x", emission, obs=x, infer={"event_dims": ["feature"]})
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """What the factors explain, which no rotation changes, and loadings that are rotated alike."""
+    loadings = samples(tree, "loadings", "cluster", "feature", "factor")
+    site = tree["posterior"].dataset.get("scale")
+    if loadings is None or site is None:
+        return {}
+    dims = ("cluster", "feature") if "feature" in site.dims else ("cluster",)
+    scale = samples(tree, "scale", *dims)
+    assert scale is not None
+    noise = np.broadcast_to(
+        scale**2 if scale.ndim == 3 else scale[..., None] ** 2, loadings.shape[:3]
+    )
+    common = (loadings**2).sum(-1)
+    clusters, features = (names(tree, "loadings", dim) for dim in ("cluster", "feature"))
+    each = [(k, d) for k in range(len(clusters)) for d in range(len(features))]
+    index = pd.MultiIndex.from_tuples(
+        [(clusters[k], features[d]) for k, d in each], names=["cluster", "feature"]
+    )
+    explained = common / (common + noise)
+    table = pd.DataFrame(
+        {
+            "variance explained": [with_interval(explained[:, k, d]) for k, d in each],
+            "by factors": [with_interval(common[:, k, d]) for k, d in each],
+            "uniqueness": [with_interval(noise[:, k, d]) for k, d in each],
+        },
+        index=index,
+    )
+    every = common.sum(-1) / (common + noise).sum(-1)
+    total = "; ".join(
+        f"cluster {name}: {with_interval(every[:, k])}" for k, name in enumerate(clusters)
+    )
+    told = of_interval(tree)
+    thinned = loadings[np.linspace(0, len(loadings) - 1, min(len(loadings), DRAWS)).astype(int)]
+    alike = np.stack([aligned(thinned[:, k]) for k in range(len(clusters))], 1)
+    factors = pd.DataFrame(
+        {
+            f"factor {q}": [with_interval(alike[:, k, d, q]) for k, d in each]
+            for q in range(loadings.shape[-1])
+        },
+        index=index,
+    )
+    return {
+        "How much do the factors explain?": (
+            "The share of each feature's variance within a cluster that the factors explain, that "
+            f"variance, and the variance of its own (uniqueness). All features: {total}.{told}",
+            table,
+        ),
+        "What do the factors load on?": (
+            "Loadings, which are known up to a rotation: at every draw they are rotated by "
+            "varimax, and the factors put in the order and signs that are nearest the mean "
+            f"(Papastamoulis and Ntzoufras 2022).{told}",
+            factors,
+        ),
+    }

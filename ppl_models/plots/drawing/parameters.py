@@ -9,6 +9,7 @@ import xarray as xr
 
 from ppl_models.errors import InputError
 from ppl_models.plots.drawing.reading import is_point
+from ppl_models.posterior.result.rotations import product_name, rotated_sites, rotation_free
 from ppl_models.posterior.result.schema import EmissionFacts, facts_of
 from ppl_models.program.parameters.axes import CHAIN
 
@@ -53,10 +54,14 @@ def shown_parameters(tree: xr.DataTree, at_most: int, *, weights_first: bool = T
             before all others where nothing has components, else after them; small before large.
 
     Returns:
-        Variables (chain, draw, ...), large ones cut to their first features (the same for all).
+        Variables (chain, draw, ...), large ones cut to their first features (the same for all);
+        of loadings their product, which no rotation changes.
     """
-    posterior = tree["posterior"].to_dataset()
-    order, names = foremost_sites(tree, weights_first=weights_first), global_variables(tree)
+    names = global_variables(tree)
+    posterior = rotation_free(tree, tree["posterior"].to_dataset()[names])
+    products = {site: product_name(site) for site in rotated_sites(tree)}
+    names = [str(name) for name in posterior.data_vars]
+    order = [products.get(s, s) for s in foremost_sites(tree, weights_first=weights_first)]
     # of a network the few biases and scales are read, hardly the first of its many weights
     sizes = {name: number_count(posterior[name]) for name in names}
     # where there are components, they are what a reader looks for, not the priors' own parameters
