@@ -47,10 +47,9 @@ def with_interval(draws: np.ndarray) -> str:
     ('−0.0032 (−0.0041 to −0.0022)', '415 (316 to 514)')
     """
     low, high = np.quantile(draws, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2])
-    size = high - low if high > low else abs(float(draws.mean()))
-    places = (
-        2 if size == 0 or 0.02 <= size < 20 else int(np.clip(1 - np.floor(np.log10(size)), 0, 6))
-    )
+    size = high - low if high > low else min(abs(float(draws.mean())), 1.0)
+    rounded = 2 if size == 0 or 0.02 <= size < 20 else 1 - int(np.floor(np.log10(size)))
+    places = max(0, min(rounded, 6))
 
     def text(value: float) -> str:
         written = f"{value:,.{places}f}"
