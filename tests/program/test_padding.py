@@ -20,7 +20,8 @@ BITS = (RANDOM.random((37, 6)) < 0.2 + 0.6 * GROUPS[:, None]).astype(int)
 KINDS = np.where(RANDOM.random((37, 5)) < 0.7, 2 * GROUPS[:, None], RANDOM.integers(0, 3, (37, 5)))
 WEIGHTS = RANDOM.integers(0, 4, 37).astype(float)
 GROUPS_OF_TREE = ("posterior", "log_likelihood", "responsibilities", "sample_stats", "starts")
-SHORT = {"starts": 2, "iterations": 20, "predictive": 4}
+#: (with a tolerance above rounding, which would decide at which iteration a start ends)
+SHORT = {"starts": 2, "iterations": 20, "tolerance": 1e-8, "predictive": 4}
 
 
 def both(monkeypatch, program, data, method="em", **arguments):
