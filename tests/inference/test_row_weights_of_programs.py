@@ -141,6 +141,7 @@ def test_weights_of_lines_are_given_once():
         weights_of_lines(function, twice, np.ones(len(LABELS)))
 
 
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter")  # of so few draws
 @pytest.mark.long  # (two fits of EM and two of Gibbs; the density is compared above)
 def test_a_fit_of_labels_with_counts_is_that_of_the_labels_written_out():
     arguments = {"method": "em", "seed": 0, "starts": 2, "predictive": 0, "tolerance": 0.0}
