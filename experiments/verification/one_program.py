@@ -37,6 +37,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 FEWEST_EFFECTIVE = 40  #: draws below which a mean is not compared
 SHARE_MISSING = 0.1  #: of the cells that are taken out before they are filled in
 MOST_PARTS = 4  #: length of a last axis whose order may be any
+STEP = 1e-4  #: of a difference, in the unconstrained space
 MOST_HESSIAN = 80  #: numbers up to which what is left to gain is computed
 
 
@@ -215,7 +216,27 @@ def left_to_gain(
     if len(flat) > MOST_HESSIAN:
         return float(jnp.abs(gradient).max())
     hessian = jax.jit(jax.hessian(along))(flat)
+    if not (jnp.isfinite(gradient).all() and jnp.isfinite(hessian).all()):
+        gradient, hessian = differences(jax.jit(jax.vmap(along)), flat)
     return float(0.5 * gradient @ jnp.linalg.pinv(-hessian, rtol=1e-10) @ gradient)
+
+
+def differences(along: Callable[[Any], Any], point: Any) -> tuple[Any, Any]:
+    """Gradient and Hessian by central differences.
+
+    The slope of NumPyro's Poisson is no number at rate 0, which a cluster of zeros alone has.
+
+    Args:
+        along: a function of many points.
+        point: where.
+    """
+    steps = STEP * jnp.eye(len(point))
+    gradient = (along(point + steps) - along(point - steps)) / (2 * STEP)
+    pairs = (steps[:, None] + steps).reshape(-1, len(point))
+    across = (steps[:, None] - steps).reshape(-1, len(point))
+    both = along(point + pairs) + along(point - pairs)
+    both -= along(point + across) + along(point - across)
+    return gradient, both.reshape(len(point), -1) / (4 * STEP**2)
 
 
 def ordered(tree: xr.DataTree, key: str | None) -> xr.Dataset:
