@@ -242,8 +242,13 @@ def recovers(
 
 
 def agreement(labels: np.ndarray, group: np.ndarray) -> float:
-    """Share of the rows in their group, whatever the groups are called."""
-    return max(np.mean(labels == group), np.mean(labels == 1 - group))
+    """Share of the rows in their group, whatever the two are called; a third is noise.
+
+    >>> float(agreement(np.array([0, 1, 2, 1]), np.array([1, 0, 2, 1])))
+    0.75
+    """
+    swapped = np.where(group < 2, 1 - group, group)
+    return max(np.mean(labels == group), np.mean(labels == swapped))
 
 
 def line(name: str, distance: float, wide: float) -> str:

@@ -73,7 +73,7 @@ def test_a_step_of_em_is_that_of_the_closed_form(double_precision):
     observed = read_data(function, {"x": X, "errors": COVARIANCES.reshape(9, 4)})
     model, structure = read_program(function, observed, {"clusters": 2}, {}, "float64")
     plan = rowwise_plan(Problem(model, structure), flat=True)
-    assert (plan.free, plan.errors) == ((), KnownErrors("x", "loc", "covariance"))
+    assert (plan.free, plan.errors) == (("scale_diagonal",), KnownErrors("x", "loc", "covariance"))
     values = structure.initial(random.key(1), radius=1.0)
     weights = _g.uniform(0.2, 1, (2, 9))
     step = partial(maximise, model, structure, plan, flat=True)
@@ -95,6 +95,42 @@ def test_a_step_of_em_is_that_of_the_closed_form(double_precision):
         np.testing.assert_allclose(moved["loc"][k], mean, rtol=1e-9)
         np.testing.assert_allclose(moved["covariance"][k], scatter, rtol=1e-8)
     np.testing.assert_allclose(moved["weights"], weights.sum(1) / weights.sum(), rtol=1e-12)
+
+
+def test_a_sweep_of_gibbs_moves_every_site():
+    tree = fit("extreme_deconvolution", {"x": X, "errors": np.ones((9, 2))}, method="gibbs",
+               clusters=2, seed=0, starts=1, chains=1, warmup=20, draws=20, predictive=0)  # fmt: skip
+    for name, draws in tree["posterior"].data_vars.items():
+        moved = np.asarray(draws.std("draw")) > 0
+        assert moved.all() or name == "assignment", name
+
+
+@pytest.mark.long
+def test_gibbs_agrees_with_nuts_on_groups_far_from_zero():
+    """Every site moves, from a start at EM's mode and no share of the way to 0 off it."""
+    import arviz as az
+
+    draws = np.random.default_rng(5)
+    x = 4_000 + 3_000 * (np.arange(80) % 2)[:, None] + draws.normal(size=(80, 2))
+    data = {"x": x, "errors": np.full((80, 2), 0.2)}
+    trees = {
+        method: fit("extreme_deconvolution", data, method=method, clusters=2, seed=0, starts=4,
+                    chains=2, warmup=300, draws=300, predictive=0)["posterior"]
+        for method in ("gibbs", "nuts")
+    }  # fmt: skip
+    for name in ("loc", "covariance"):
+        both = []
+        for posterior in trees.values():
+            order = np.argsort(posterior["loc"][..., 0].mean(("chain", "draw")).values)
+            values = posterior.to_dataset()[[name]].isel(cluster=order)
+            effective = az.ess(values)[name].values
+            assert (effective > 30).all(), name
+            assert (az.rhat(values)[name] < 1.1).all(), name
+            mean, deviation = (getattr(values[name], of)(("chain", "draw")).values
+                               for of in ("mean", "std"))  # fmt: skip
+            both.append((mean, deviation / np.sqrt(effective)))
+        (one, error), (second, its) = both
+        assert (np.abs(one - second) < 5 * np.hypot(error, its)).all(), name
 
 
 @pytest.mark.long  # (a fit of 3,000 rows; a step of it is checked above)

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from numpyro.distributions.transforms import IdentityTransform
 
 from ppl_models.inference.em.loop import EMRuns
 from ppl_models.inference.modes.unbounded import unbounded_sites
@@ -16,7 +15,7 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.statistics.e_step import soft
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.runtime.keys import make_key
-from ppl_models.program.trace.sites import Site
+from ppl_models.program.trace.sites import Site, is_real
 from ppl_models.program.trace.structure import Structure
 
 FEW_ROWS = 2.5  #: a component with fewer rows, effectively, has shrunk onto them
@@ -83,7 +82,7 @@ def _next_to(site: Site, value: Array, inside: Array) -> Array:
 
     Rows of unit length (a Cholesky factor of correlations) have none between them.
     """
-    if isinstance(site.transform, IdentityTransform):
+    if is_real(site.support):
         return value
     moved = (1 - NEXT_TO) * value + NEXT_TO * inside
     return jnp.where(jnp.all(site.support(moved)) | ~jnp.all(site.support(value)), moved, value)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array
-from numpyro.distributions.transforms import IdentityTransform
 
-from ppl_models.program.trace.sites import Site
+from ppl_models.program.trace.sites import Site, is_real
 
 EXTREME = 12.0  #: an unconstrained coordinate beyond this is at a boundary, where nothing moves
 INWARD = 5e-3  #: share by which a mode on a boundary is moved towards the inside
@@ -21,7 +20,7 @@ def off_boundary(site: Site, value: Array, inside: Array) -> Array:
         inside: another value, within the support.
     """
     image = site.transform.inv(value)
-    if isinstance(site.transform, IdentityTransform):
+    if is_real(site.support):
         return image
     moved = site.transform.inv((1 - INWARD) * value + INWARD * inside)
     return jnp.where((jnp.abs(image) < EXTREME).all(), image, moved)

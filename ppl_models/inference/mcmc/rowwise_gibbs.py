@@ -38,7 +38,10 @@ class RowwiseGibbs(GibbsKernel):
     def __init__(self, problem: Problem, *, keep_assignments: bool = False):
         super().__init__(problem, None, keep_assignments)
         plan = rowwise_plan(problem)
-        self.weights, self.free, self.tables = plan.weights, plan.free, plan.tables
+        self.weights, self.tables = plan.weights, plan.tables
+        # (given the assignments the modes of those have a closed form, and the draws none)
+        errors = () if plan.errors is None else (plan.errors.loc, plan.errors.covariance)
+        self.free = (*plan.free, *errors)
         weights, scales = problem.example.log_weights, problem.example.scales
         by_row = weights is not None and weights.shape[1] > 1
         if by_row or problem.structure.assignment in scales:
