@@ -6,6 +6,8 @@ report shows these before the tables of all parameters.
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -87,7 +89,9 @@ def odds_ratios(tree: xr.DataTree, slope: str = "slope") -> Tables:
     covariates, clusters = (names(tree, slope, dim) for dim in ("covariate", "cluster"))
     ratio = np.exp(draws - draws[:, :, :1])
     columns = {
-        clusters[k]: [with_interval(ratio[:, j, k]) for j in range(len(covariates))]
+        f"{clusters[k]} against {clusters[0]}": [
+            with_interval(ratio[:, j, k]) for j in range(len(covariates))
+        ]
         for k in range(1, len(clusters))
     }
     text = (
@@ -96,3 +100,66 @@ def odds_ratios(tree: xr.DataTree, slope: str = "slope") -> Tables:
     )
     table = pd.DataFrame(columns, index=pd.Index(covariates, name="covariate"))
     return {"Who belongs to which cluster?": (text, table)}
+
+
+def coefficients(tree: xr.DataTree, family: str = "gaussian") -> Tables:
+    """Regression coefficients of every cluster, of sites "intercept", "slope" and "scale".
+
+    Args:
+        tree: a fit of a program with :func:`~ppl_models.models._responses.regression_lines`.
+        family: of the responses: "gaussian", "bernoulli" or "poisson".
+    """
+    intercept, slope = (
+        samples(tree, "intercept", "cluster"),
+        samples(tree, "slope", "cluster", "covariate"),
+    )
+    if intercept is None or slope is None:
+        return {}
+    covariates, clusters = (names(tree, "slope", dim) for dim in ("covariate", "cluster"))
+    what, adds = {
+        "gaussian": ("mean response", "what a covariate that is higher by one unit adds to it"),
+        "bernoulli": ("odds of a one", "the factor by which one unit of a covariate multiplies it"),
+        "poisson": ("mean count", "the factor by which one unit of a covariate multiplies it"),
+    }[family]
+    scale = samples(tree, "scale", "cluster") if family == "gaussian" else None
+    shown = (lambda draws: draws) if family == "gaussian" else np.exp
+    columns = {}
+    for k, name in enumerate(clusters):
+        column = [shown(intercept[:, k]), *(shown(slope[:, k, j]) for j in range(len(covariates)))]
+        column += [] if scale is None else [scale[:, k]]
+        columns[f"cluster {name}" if name.isdigit() else name] = [with_interval(c) for c in column]
+    rows = [f"{what} at the covariates' means", *covariates]
+    rows += [] if scale is None else ["standard deviation of the noise"]
+    text = f"In every cluster the {what} at the means of the covariates, and {adds}."
+    table = pd.DataFrame(columns, index=pd.Index(rows, name=""))
+    return {"How does the response depend on the covariates?": (text + of_interval(tree), table)}
+
+
+def zeros_and_rates(tree: xr.DataTree, gate: str, rate: str) -> Tables:
+    """How often each feature of a cluster is zero by the gate, and the counts otherwise.
+
+    Args:
+        tree: a fit with sites "gate", "rate" and perhaps "size".
+        gate: what the gate's probability is, in words.
+        rate: what the rate is, in words.
+    """
+    site = tree["posterior"].dataset.get("gate")
+    if site is None:
+        return {}
+    dims = ["cluster", *(["feature"] if "feature" in site.dims else [])]
+    clusters = names(tree, "gate", "cluster")
+    features = names(tree, "gate", "feature") if len(dims) > 1 else [""]
+    columns = {}
+    for name, what in (("gate", gate), ("rate", rate), ("size", "size (the smaller, the wider)")):
+        draws = samples(tree, name, *dims)
+        if draws is not None:
+            flat = draws.reshape(len(draws), -1)
+            columns[what] = [with_interval(flat[:, i]) for i in range(flat.shape[1])]
+    index = pd.MultiIndex.from_product([clusters, features], names=["cluster", "feature"])
+    table = pd.DataFrame(columns, index=index if len(dims) > 1 else index.droplevel(1))
+    return {"How many zeros, and what counts else?": (of_interval(tree).strip(), table)}
+
+
+def family_of(tree: xr.DataTree) -> str:
+    """The argument ``family`` that a program was fitted with."""
+    return str(json.loads(tree.attrs.get("arguments", "{}")).get("family", "gaussian"))

@@ -12,7 +12,7 @@ import xarray as xr
 from ppl_models.data.derived import FromData
 from ppl_models.data.kinds import FEATURE_AXIS, Reals
 from ppl_models.models._covariates import covariate_means, membership_logits
-from ppl_models.models._report_tables import Tables, odds_ratios
+from ppl_models.models._report_tables import Tables, coefficients, family_of, odds_ratios
 from ppl_models.models._responses import regression_lines
 
 
@@ -96,8 +96,8 @@ def expert_mixture(
 
 
 def report_tables(tree: xr.DataTree) -> Tables:
-    """What the covariates do to membership."""
-    return odds_ratios(tree, "gate_slope")
+    """What the covariates do to membership, and to the response in every cluster."""
+    return odds_ratios(tree, "gate_slope") | coefficients(tree, family_of(tree))
 
 
 def example(**_: Any) -> dict[str, Any]:

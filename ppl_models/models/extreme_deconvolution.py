@@ -9,10 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
+import xarray as xr
 
 from ppl_models.data.kinds import FEATURE_AXIS, Reals
 from ppl_models.distributions import FullGaussian
 from ppl_models.errors import InputError
+from ppl_models.models._report_tables import Tables, names, of_interval, samples, with_interval
 from ppl_models.models._scale import data_scale, row_count, unit_of_data
 from ppl_models.models._scatter import Scatter
 from ppl_models.models._weights import mixture_weights
@@ -144,6 +147,34 @@ def _refuse_no_covariances(noise: np.ndarray) -> None:
             "density. Give numbers that are not negative, or a symmetric matrix without negative "
             "eigenvalues; leave out rows whose errors are not known"
         )
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """Where the clusters lie and how they scatter, the errors of the rows being taken out."""
+    loc = samples(tree, "loc", "cluster", "feature")
+    covariance = samples(tree, "covariance", "cluster", "feature", "feature_other")
+    if loc is None or covariance is None:
+        return {}
+    clusters, features = (names(tree, "loc", dim) for dim in ("cluster", "feature"))
+    deviation = np.sqrt(np.einsum("skdd->skd", covariance))
+    correlation = covariance / (deviation[..., None] * deviation[..., None, :])
+    lines = {}
+    for k, cluster in enumerate(clusters):
+        for d, feature in enumerate(features):
+            lines[cluster, feature] = {
+                "mean": with_interval(loc[:, k, d]),
+                "standard deviation": with_interval(deviation[:, k, d]),
+                **{
+                    f"correlation with {features[e]}": with_interval(correlation[:, k, d, e])
+                    if e < d
+                    else "–"
+                    for e in range(len(features) - 1)
+                },
+            }
+    table = pd.DataFrame.from_dict(lines, orient="index")
+    table.index = pd.MultiIndex.from_tuples(list(lines), names=["cluster", "feature"])
+    text = f"Means and scatter of the clusters without the errors of the rows.{of_interval(tree)}"
+    return {"Where do the clusters lie, errors taken out?": (text, table)}
 
 
 def example(**_: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from math import comb
 from typing import Annotated, Any
 
@@ -9,12 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
+import xarray as xr
 
 from ppl_models.data.derived import FromData
 from ppl_models.data.kinds import FEATURE_AXIS, Reals
 from ppl_models.distributions.contraction import matmul
 from ppl_models.errors import InputError
 from ppl_models.models._lookups import columns_of
+from ppl_models.models._report_tables import Tables, names, of_interval, samples, with_interval
 from ppl_models.models._scale import DataScale, data_scale
 from ppl_models.models._weights import mixture_weights
 
@@ -145,3 +149,51 @@ def _coefficient_scales(when: Any, order: int, unit: Any) -> tuple[Any, Any]:
     apart = np.maximum(np.arange(order + 1) - np.arange(order + 1)[:, None], 0)
     added = binomial * jnp.abs(middle) ** apart / half ** jnp.arange(order + 1)
     return unit * jnp.sqrt((added**2).sum(1)), half
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """The curve of every class at the times of measurement, its coefficients, and the spread."""
+    curve = samples(tree, "curve", "cluster", "power")
+    spread, noise = samples(tree, "spread", "own_power"), samples(tree, "noise")
+    if curve is None or spread is None or noise is None or "observed_data" not in tree.children:
+        return {}
+    data = next(iter(tree["observed_data"].dataset.data_vars.values()))
+    columns = [str(name) for name in data[data.dims[1]].values]
+    given = json.loads(tree.attrs.get("arguments", "{}")).get("times")
+    when = np.arange(len(columns)) if given is None else np.asarray(given, float)
+    powers = when[:, None] ** np.arange(curve.shape[-1])
+    means = np.einsum("skp,tp->skt", curve, powers)
+    clusters = names(tree, "curve", "cluster")
+    told = of_interval(tree)
+    curves = pd.DataFrame(
+        {
+            "time": [f"{time:g}" for time in when],
+            **{
+                f"class {name}": [with_interval(means[:, k, t]) for t in range(len(columns))]
+                for k, name in enumerate(clusters)
+            },
+        },
+        index=pd.Index(columns, name="measurement"),
+    )
+    terms = ["level at time 0", "slope: change per unit of time"]
+    terms += [f"coefficient of time^{power}" for power in range(2, curve.shape[-1])]
+    rows = {
+        term: [with_interval(curve[:, k, j]) for k in range(len(clusters))]
+        for j, term in enumerate(terms)
+    }
+    coefficients = pd.DataFrame.from_dict(
+        rows, orient="index", columns=[f"class {name}" for name in clusters]
+    )
+    apart = pd.DataFrame(
+        {
+            "standard deviation": [
+                with_interval(draws) for draws in (spread[:, 0], spread[:, 1], noise)
+            ]
+        },
+        index=["level of rows of a class", "slope of rows of a class", "noise of a measurement"],
+    )
+    return {
+        "How do the classes grow?": (f"Mean of each class at every measurement.{told}", curves),
+        "Coefficients of the curves": (f"Polynomials of time.{told}", coefficients),
+        "How do rows of one class differ?": (f"About the curve of their class.{told}", apart),
+    }

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
+import xarray as xr
 
 from ppl_models.data.kinds import Counts
 from ppl_models.models._over_dispersion import cluster_counts, is_vector
+from ppl_models.models._report_tables import Tables, zeros_and_rates
 from ppl_models.models._weights import mixture_weights
 
 
@@ -99,3 +101,8 @@ def hurdle_mixture(
         else:
             emission = dist.HurdleNegativeBinomial2(gate[z], rate[z], size[z])
         return numpyro.sample("x", emission if vector else emission.to_event(1), obs=x, infer=axes)
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """How often there is nothing, and how large the counts are else."""
+    return zeros_and_rates(tree, "probability of zero", "rate of the counts before the cut at 0")

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
+import xarray as xr
 
 from ppl_models.data.derived import FromData
 from ppl_models.data.kinds import FEATURE_AXIS, Reals
 from ppl_models.models._covariates import covariate_means
+from ppl_models.models._report_tables import Tables, coefficients, family_of
 from ppl_models.models._responses import regression_lines
 from ppl_models.models._weights import mixture_weights
 
@@ -86,6 +88,11 @@ def regression_mixture(
     with numpyro.plate("row", jnp.shape(covariates)[0]):
         z = numpyro.sample("z", dist.Categorical(weights), infer={"enumerate": "parallel"})
         return numpyro.sample("response", emission(z), obs=response)
+
+
+def report_tables(tree: xr.DataTree) -> Tables:
+    """What the covariates do to the response in every cluster."""
+    return coefficients(tree, family_of(tree))
 
 
 def example(**_: Any) -> dict[str, Any]:

@@ -53,10 +53,12 @@ def own_labels(like: Mapping[str, Any], site: str) -> dict[str, Any]:
 
 
 def value_names(observed: Mapping[str, Observed]) -> dict[str, list[str]]:
-    """What the codes of data vectors stand for, of programs of several: items, words and the like.
+    """What axes run over that are called after the data, of programs of several kinds of data.
 
-    An axis that has the name of such data (``word`` of ``word_probs``) runs over these names.
-    Codes that were given as numbers have none.
+    Codes of vectors stand for items, words and the like: an axis that has the name of such data
+    (``word`` of ``word_probs``) runs over these. Codes that were given as numbers have no names.
+    Of a table it is an axis named in the singular (``covariate`` of ``covariates``) that runs over
+    its columns.
 
     >>> from ppl_models.data.kinds import Categories
     >>> read = {site: Categories.read(["b", "a"], site=site) for site in ("item", "label")}
@@ -65,11 +67,17 @@ def value_names(observed: Mapping[str, Observed]) -> dict[str, list[str]]:
     """
     names_of: dict[str, list[str]] = {}
     for site, reading in observed.items() if len(observed) > 1 else ():
+        if reading.values.ndim == 2 and site.endswith("s"):
+            axes = {reading.dims[1], f"{site}_feature"} & set(reading.coords)
+            columns = [str(name) for dim in sorted(axes)[:1] for name in reading.coords[dim]]
+            if columns and columns != [str(place) for place in range(len(columns))]:
+                names_of[site.removesuffix("s")] = columns
+            continue
         levels = reading.coords.get(f"{site}_level", reading.coords.get("level"))
         if levels is None or reading.values.ndim != 1:
             continue
-        columns, _, names = zip(*(str(level).partition("=") for level in levels), strict=True)
-        if len(set(columns)) == 1 and names != tuple(str(code) for code in range(len(names))):
+        prefixes, _, names = zip(*(str(level).partition("=") for level in levels), strict=True)
+        if len(set(prefixes)) == 1 and names != tuple(str(code) for code in range(len(names))):
             names_of[site] = list(names)
     return names_of
 

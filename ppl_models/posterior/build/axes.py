@@ -142,7 +142,7 @@ def _coordinates(problem: Problem, observed: Mapping[str, Observed]) -> dict[str
     """Labels by dimension: those of the data, and of clusters, states and contexts."""
     coords = {n: c for o in observed.values() for n, c in o.coords.items()}
     named = {n: np.array(names) for n, names in value_names(observed).items()}
-    coords = {n: names for n, names in named.items() if n not in observed[n].dims} | coords
+    coords = {n: names for n, names in named.items() if n not in coords} | coords
     if "feature" in coords:
         coords["feature_other"] = coords["feature"]
     for site in problem.structure.sites:

@@ -83,7 +83,7 @@ def _of_numbering(structure: Structure, observed: Mapping[str, Observed]) -> lis
     shown = {structure.plate, *(dim for site in structure.sites for dim in site.dims)}
     told = []
     for site, names in value_names(observed).items():
-        if site in shown:
+        if site in shown or site not in observed:  # (columns of a table have their names there)
             continue
         pairs = ", ".join(f"{code} = {name}" for code, name in enumerate(names[:MOST_NAMES]))
         more = f", ... ({len(names)} in all, sorted)" if len(names) > MOST_NAMES else ""
