@@ -159,8 +159,9 @@ def report_tables(tree: xr.DataTree) -> Tables:
         return {}
     data = next(iter(tree["observed_data"].dataset.data_vars.values()))
     columns = [str(name) for name in data[data.dims[1]].values]
-    given = json.loads(tree.attrs.get("arguments", "{}")).get("times")
-    when = np.arange(len(columns)) if given is None else np.asarray(given, float)
+    asked = json.loads(tree.attrs.get("arguments", "{}")).get("times")
+    asked = asked["array"] if isinstance(asked, dict) else asked  # as arrays are stored
+    when = np.arange(len(columns)) if asked is None else np.asarray(asked, float)
     powers = when[:, None] ** np.arange(curve.shape[-1])
     means = np.einsum("skp,tp->skt", curve, powers)
     clusters = names(tree, "curve", "cluster")
