@@ -99,7 +99,8 @@ def test_a_step_of_em_is_that_of_the_closed_form(double_precision):
 
 def test_a_sweep_of_gibbs_moves_every_site():
     tree = fit("extreme_deconvolution", {"x": X, "errors": np.ones((9, 2))}, method="gibbs",
-               clusters=2, seed=0, starts=1, chains=1, warmup=20, draws=20, predictive=0)  # fmt: skip
+               clusters=2, seed=0, starts=1, chains=1, warmup=20, draws=20,
+               predictive=0)  # fmt: skip
     for name, draws in tree["posterior"].data_vars.items():
         moved = np.asarray(draws.std("draw")) > 0
         assert moved.all() or name == "assignment", name

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ppl_models import fit, write_report
 from ppl_models.diagnostics.checks import sensitivity
 from ppl_models.report.fitted import FittedModel
+from ppl_models.report.sections.assignments import doubtful_table
 from ppl_models.report.sections.number_of_clusters import NUMBER_OF_CLUSTERS, weights_or_comparison
 from ppl_models.report.sections.overview import describe_data
 from ppl_models.report.sections.parameters import summary_table
@@ -56,6 +58,35 @@ def test_tokens_are_no_rows_and_the_number_of_topics_can_be_chosen():
     (block,) = weights_or_comparison(FittedModel(tree))
     assert '`choose_clusters` with `size="topics"`' in block.text
     assert NUMBER_OF_CLUSTERS.heading(FittedModel(tree)) == "How many clusters?"
+
+
+def test_doubtful_tokens_are_shown_by_their_words_and_hard_words_by_perplexity(tmp_path):
+    lines = {"document": list("aabbccdd") * 8, "word": ["sea", "hill", "sea", "tree"] * 16}
+    tree = fit(
+        "latent_dirichlet_allocation", lines, method="gibbs", seed=0, topics=2, chains=2,
+        warmup=20, draws=40, predictive=0,
+    )  # fmt: skip
+    assert set(doubtful_table(tree)["word"]) <= {"sea", "hill", "tree"}
+    page = write_report(tree, tmp_path / "page.html").read_text(encoding="utf-8")
+    elpd = FittedModel(tree).loo.elpd
+    assert f"perplexity</th><td class='number'>{np.exp(-elpd / 64):.1f}</td>" in page
+
+
+def test_doubtful_rows_have_values_of_all_kinds_of_data():
+    generator = np.random.default_rng(0)
+    rows = pd.DataFrame({"height": generator.normal(0.5, 1, 60),
+                         "colour": generator.choice(["red", "blue"], 60)})  # fmt: skip
+    tree = fit("mixed_mixture", rows, method="em", seed=0, clusters=2, starts=1, predictive=0)
+    table = doubtful_table(tree)
+    assert {"height", "colour"} <= set(table.columns)
+    assert set(table["colour"]) <= {"red", "blue"}
+
+
+def test_tables_that_a_program_conditions_on_are_told_by_their_columns():
+    covariates = pd.DataFrame({"age": np.arange(20.0) ** 1.5, "dose": np.arange(20.0) % 3})
+    data = {"response": np.arange(20.0), "covariates": covariates}
+    tree = fit("regression_mixture", data, method="em", seed=0, clusters=1, predictive=0)
+    assert describe_data(tree) == "20 rows, covariates of 2 columns (age, dose)"
 
 
 def test_constants_are_no_parameters_and_mirrored_entries_are_left_out():

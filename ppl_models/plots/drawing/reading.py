@@ -237,10 +237,11 @@ def token_names(tree: xr.DataTree, site: str | None = None) -> list[str]:
 def level_names(tree: xr.DataTree, emission: EmissionFacts, feature: str) -> list[str] | None:
     """The levels of one feature in the order of their codes; None where they have no names.
 
-    Levels are labelled "feature=level".
+    Levels are labelled "feature=level"; data of one column have no other levels than its own.
     """
     parts = [level.rpartition("=") for level in known_labels(tree, emission).get("level", [])]
-    return [level for name, _, level in parts if name == feature] or None
+    single = len(emission.dims) == 1 and len({name for name, _, _ in parts}) == 1
+    return [level for name, _, level in parts if single or name == feature] or None
 
 
 def decoded(

@@ -11,7 +11,6 @@ import xarray as xr
 from ppl_models.plots.drawing.reading import (
     SEQUENCES,
     decoded,
-    emission_of,
     feature_names,
     observed,
     responsibilities,
@@ -23,6 +22,7 @@ from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection
 
 CERTAIN = 0.9
+MOST_VALUES = 6  #: of a doubtful row that are shown
 PARTITION = (
     "The partition with the smallest expected loss over the draws. It needs no labels and has its "
     "own number of groups. A row's certainty is its mean probability of being in one cluster with "
@@ -120,11 +120,13 @@ def doubtful_table(tree: xr.DataTree, *, at_most: int = 10) -> pd.DataFrame:
         },
         index=pd.Index(labels[order], name=facts_of(tree).unit),
     )
-    emission, data = emission_of(tree), observed(tree)
-    by_row = not facts_of(tree).units  # other data have no values of a row's own
-    if data is not None and by_row and emission.kind not in SEQUENCES:
+    for emission in facts_of(tree).emissions:
+        data = observed(tree, emission.site)
+        by_row = not facts_of(tree).units  # other data have no values of a row's own
+        if data is None or not by_row or emission.kind in SEQUENCES:
+            continue
         values = data.values.reshape(len(probability), -1)[order]
         names = feature_names(tree, emission, values.shape[1])
-        for position, name in enumerate(names[:6]):
+        for position, name in enumerate(names[: MOST_VALUES - (table.shape[1] - 4)]):
             table[name] = decoded(tree, emission, name, values[:, position])
     return table

@@ -36,6 +36,14 @@ def numbers(fit: FittedModel) -> Iterator[Block]:
             f"given all others, summed over the {fit.facts.unit}s: higher is better. Pareto k says "
             f"for which {fit.facts.unit}s the estimate is reliable."
         )
+        emission = fit.facts.emission
+        if emission.kind == "Categories" and emission.dims == (fit.facts.unit,):
+            perplexity = np.exp(-fit.loo.elpd / fit.loo.n_data_points)
+            table.loc["perplexity"] = [perplexity, perplexity * fit.loo.se / fit.loo.n_data_points]
+            text += (
+                f" Perplexity is exp(−ELPD / number of {fit.facts.unit}s): so many equally "
+                "probable values would be as hard to predict."
+            )
         yield Block("", text, table=table)
         yield Block("", table=reliability)
 

@@ -19,6 +19,8 @@ from ppl_models.report.fitted import FittedModel
 from ppl_models.report.page import Block
 from ppl_models.report.section import ReportSection
 
+MOST_COLUMNS = 8  #: of covariates, that are named
+
 
 def summary(fit: FittedModel) -> Iterator[Block]:
     """A table of what was fitted, and the notes of the fit."""
@@ -100,8 +102,22 @@ def _describe(tree: xr.DataTree, emission: EmissionFacts) -> str:
     counted = "" if weights is None else f", which count {weights.sum():,.6g} times"
     known = row_labels(tree)
     told = "" if known is None else f", the cluster of {np.sum(known >= 0):,} of them given"
-    of_things = _things(tree, emission)
+    of_things = _things(tree, emission) + _columns(tree, emission)
     return f"{data.sizes['row']:,} {noun}s{features}{of_things}{_missing(data)}{counted}{told}"
+
+
+def _columns(tree: xr.DataTree, emission: EmissionFacts) -> str:
+    """Tables that the program conditions on, such as covariates, and what their columns are."""
+    if "constant_data" not in tree.children:
+        return ""
+    told = ""
+    for name, values in tree["constant_data"].dataset.data_vars.items():
+        if values.ndim == 2 and values.dims[0] == emission.dims[0]:
+            columns = [str(column) for column in values[values.dims[1]].values]
+            named = "" if columns[0].isdigit() else f" ({', '.join(columns[:MOST_COLUMNS])}"
+            named += "" if not named else ", ...)" if len(columns) > MOST_COLUMNS else ")"
+            told += f", {name} of {len(columns):,} columns{named}"
+    return told
 
 
 def _things(tree: xr.DataTree, emission: EmissionFacts) -> str:
