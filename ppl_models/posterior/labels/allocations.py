@@ -130,7 +130,9 @@ class Allocations:
     @property
     def restorable(self) -> bool:
         """Whether the program of the fit is available, so that it can be run again."""
-        return self._fitted is not None or catalogue.is_available(self.tree.attrs["program"])
+        program = self.tree.attrs.get("program")
+        known = program is not None and catalogue.is_available(program)
+        return self._fitted is not None or known
 
     @property
     def computes_responsibilities(self) -> bool:
