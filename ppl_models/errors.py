@@ -23,10 +23,6 @@ class ProgramFailed(InputError):
     """A program that raised an error of its own when it was run on the data."""
 
 
-class ConstantColumn(InputError):
-    """A column of one value, which no emission can have a scale of; a covariate may be one."""
-
-
 def whole_number(name: str, value: Any, *, minimum: int | None = 1) -> int:
     """A whole number that somebody gave, in Python's own type.
 

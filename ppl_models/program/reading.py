@@ -22,7 +22,7 @@ from ppl_models.data.kinds.deep_arrays import deep_array, read_deep_array
 from ppl_models.data.kinds.several import read_together
 from ppl_models.data.kinds.tokens import coordinates
 from ppl_models.data.missing import missing_cells
-from ppl_models.errors import ConstantColumn, InputError, ProgramFailed
+from ppl_models.errors import InputError, ProgramFailed
 from ppl_models.program.arguments.known_values import KnownArray
 from ppl_models.program.arguments.shared_levels import on_one_scale, sizes_of
 from ppl_models.program.arguments.signature import (
@@ -150,10 +150,8 @@ def _read(
     if deep is not None:
         read = read_deep_array(deep, kind, site=site, like=like, fresh=fresh)
         return as_given(read, deep) if undeclared else read
-    try:
-        observed = kind.read(value, site=site, like=like, fresh=fresh)
-    except ConstantColumn as error:  # only what a program emits may not be constant
-        observed = replace(kind.read(value, site=site, like=like, fresh=False), refusal=error)
+    # (only what a program emits may not be constant, which its sites tell)
+    observed = kind.read(value, site=site, like=like, fresh=fresh, covariate=True)
     if undeclared:
         observed = as_given(observed, value)
     if issubclass(kind, Categories):

@@ -31,6 +31,7 @@ class Categories(Kind):
         site: str = "x",
         like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
+        covariate: bool = False,
     ) -> Observed:
         """Read text, booleans, whole numbers or declared categories.
 

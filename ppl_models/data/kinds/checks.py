@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ppl_models.data.containers.tables import Table, as_table
 from ppl_models.data.kinds.observed import Observed
 from ppl_models.data.missing import missing_cells
-from ppl_models.errors import ConstantColumn, InputError
+from ppl_models.errors import InputError
 
 
 def read_table(
@@ -144,22 +144,38 @@ def refuse_empty_columns(matrix: np.ndarray, table: Table, site: str) -> None:
         raise InputError(f"{place(table, name, site)} is all missing: drop it or fill it in")
 
 
-def refuse_constant_columns(matrix: np.ndarray, table: Table, site: str) -> None:
-    """Refuse a column of one value, which has no scale, and data of a single row."""
+def constant_column(
+    matrix: np.ndarray, table: Table, site: str, *, covariate: bool
+) -> InputError | None:
+    """Why a program cannot emit a column of one value, which has no scale; None without one.
+
+    Args:
+        matrix: numbers (row, column), NaN where missing.
+        table: whose columns they are.
+        site: of the data, for messages.
+        covariate: whether they may be a covariate.
+
+    Raises:
+        InputError: data of a single row; a constant column that is no covariate.
+    """
     if len(matrix) == 1:
         raise InputError(f"{site} has a single row, which has no spread: give at least two rows")
     constant = np.fmin.reduce(matrix, axis=0) == np.fmax.reduce(matrix, axis=0)
-    if constant.any():
-        feature = int(np.argmax(constant))
-        name = list(table.values_by_column)[feature]
-        value = number(np.fmin.reduce(matrix[:, feature]))
-        raise ConstantColumn(
-            f"{place(table, name, site)} is constant (always {value}): drop it, since it carries "
-            "no information about the latent variables"
-        )
+    if not constant.any():
+        return None
+    feature = int(np.argmax(constant))
+    name = list(table.values_by_column)[feature]
+    value = number(np.fmin.reduce(matrix[:, feature]))
+    refusal = InputError(
+        f"{place(table, name, site)} is constant (always {value}): drop it, since it carries no "
+        "information about the latent variables"
+    )
+    if not covariate:
+        raise refusal
+    return refusal
 
 
-def observed(values: np.ndarray, table: Table) -> Observed:
+def observed(values: np.ndarray, table: Table, refusal: InputError | None = None) -> Observed:
     """Label the values (row, feature); a single column loses its axis."""
     names = list(table.values_by_column)
     rows, features = values.shape
@@ -169,6 +185,7 @@ def observed(values: np.ndarray, table: Table) -> Observed:
         dims=("row",) if univariate else ("row", "feature"),
         coords={"row": table.row_labels, "feature": np.array(names, dtype=str)},
         arguments={"rows": rows, "features": features},
+        refusal=refusal,
     )
 
 

@@ -30,6 +30,7 @@ class Graphs(Kind):
         site: str = "x",
         like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
+        covariate: bool = False,
     ) -> Observed:
         """Read a list of networkx graphs, adjacency matrices or ordered graphs.
 

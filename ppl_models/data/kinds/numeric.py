@@ -23,6 +23,7 @@ class Reals(Kind):
         site: str = "x",
         like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
+        covariate: bool = False,
     ) -> Observed:
         """Read numbers; NaN, None, NA and masked cells are missing.
 
@@ -40,11 +41,12 @@ class Reals(Kind):
         matrix = checks.numeric_matrix(table, site=site, remedy=remedy)
         remedy = "drop the row, or mark the cell as missing by NaN"
         checks.refuse_cells(np.isinf(matrix), matrix, table, site, remedy)
+        refusal = None
         if fresh:
             checks.refuse_empty_columns(matrix, table, site)
-            checks.refuse_constant_columns(matrix, table, site)
+            refusal = checks.constant_column(matrix, table, site, covariate=covariate)
             doubts.warn_of_numbers(matrix, table, site)
-        return checks.observed(matrix, table)
+        return checks.observed(matrix, table, refusal)
 
 
 class Bits(Kind):
@@ -58,6 +60,7 @@ class Bits(Kind):
         site: str = "x",
         like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
+        covariate: bool = False,
     ) -> Observed:
         """Read booleans, or the numbers 0 and 1; a column may be constant.
 
@@ -94,6 +97,7 @@ class Counts(Kind):
         site: str = "x",
         like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
+        covariate: bool = False,
     ) -> Observed:
         """Read whole numbers from 0 up.
 
@@ -114,9 +118,10 @@ class Counts(Kind):
         checks.refuse_cells(wrong, matrix, table, site, "counts are whole numbers from 0 up")
         largest = np.iinfo(np.int32).max
         checks.refuse_cells(matrix > largest, matrix, table, site, f"counts end at {largest}")
+        refusal = None
         if fresh:
             checks.refuse_empty_columns(matrix, table, site)
-            checks.refuse_constant_columns(matrix, table, site)
+            refusal = checks.constant_column(matrix, table, site, covariate=covariate)
             doubts.warn_of_numbers(matrix, table, site)
         values = matrix if missing.any() else matrix.astype(np.int32)
-        return checks.observed(values, table)
+        return checks.observed(values, table, refusal)

@@ -87,6 +87,7 @@ class Kind(ABC):
         site: str = "x",
         like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
+        covariate: bool = False,
     ) -> Observed:
         """Read a container of data.
 
@@ -97,6 +98,8 @@ class Kind(ABC):
                 data must have.
             fresh: True for data to fit (all checks); False for new rows to score or to fill
                 in, where single rows and constant or all-missing columns are fine.
+            covariate: whether the data may be a covariate, of which a constant column is no
+                fault; the result's ``refusal`` then says why the program cannot emit them.
 
         Raises:
             InputError: the data cannot be used; the sentence says what, where, and what to do.

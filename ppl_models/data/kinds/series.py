@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class Series(Kind):
         site: str = "x",
         like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
+        covariate: bool = False,
     ) -> Observed:
         """Read a list of sequences, a table with a column "sequence", or one single sequence.
 
@@ -60,11 +62,12 @@ class Series(Kind):
             )
         matrices = [_matrix(table, _place(site, labels, i)) for i, table in enumerate(tables)]
         all_steps = np.concatenate(matrices)
+        refusal = None
         if fresh:
             checks.refuse_empty_columns(all_steps, tables[0], site)
-            checks.refuse_constant_columns(all_steps, tables[0], site)
+            refusal = checks.constant_column(all_steps, tables[0], site, covariate=covariate)
             doubts.warn_of_numbers(all_steps, tables[0], site)
-        return _observed(matrices, labels, names[0])
+        return replace(_observed(matrices, labels, names[0]), refusal=refusal)
 
 
 def _place(site: str, labels: np.ndarray, number: int) -> str:

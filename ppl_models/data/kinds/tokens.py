@@ -35,6 +35,7 @@ class Tokens(Kind):
         site: str = "x",
         like: Mapping[str, ArrayLike] | None = None,
         fresh: bool = True,
+        covariate: bool = False,
     ) -> Observed:
         """Read a list of sequences, each a string of characters or a list of tokens.
 
