@@ -28,6 +28,9 @@ def enumerated(case: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[...
     of rows and cells at each value (enumeration counts a row that ``obs_mask`` tells K times). Of a
     chain that a loop writes, a site a step, by NumPyro's densities of every step at each pair of
     neighbouring states (enumeration gives every step an axis, of which there are 32 at most).
+
+    Of a network, where each cell depends on two rows' discrete sites, no sum is exact: it is the
+    density of these sites too, as Gibbs sampling draws them, ``assignment``.
     """
     arguments, arrays = case.get("args", {}), {n: jnp.asarray(v) for n, v in data.items()}
     inputs = {**arrays, **arguments}
@@ -54,6 +57,14 @@ def enumerated(case: Mapping[str, Any], data: Mapping[str, Any]) -> Callable[...
             owners = looked_up(case["program"], inputs, trace, discrete[0])
         if owners is not None:
             return by_rows(case["program"], inputs, discrete[0], owners)
+        if coupled(case["program"], inputs, trace, discrete[0]):
+            name = discrete[0]["name"]
+
+            def joint(values: Mapping[str, Any]) -> Any:
+                held = {**values, name: values["assignment"]}
+                return log_density(case["program"], (), inputs, held)[0]
+
+            return joint
     if len(discrete) > MOST_AXES and all(jnp.ndim(s["value"]) == 0 for s in discrete):
         return by_steps(case["program"], inputs, trace, discrete)
     plates = [f.dim for s in trace.values() for f in s.get("cond_indep_stack", ()) if f.dim]
@@ -87,6 +98,32 @@ def looked_up(
     Returns:
         The row of every cell, by site; None where each cell is of the row at its own place.
     """
+    rows = len(site["value"])
+    changed = changed_by(program, inputs, trace, site)
+    if any(c.ndim != 2 or (c.sum(0) > 1).any() for c in changed.values()):
+        return None
+    owners = {n: c.argmax(0) for n, c in changed.items()}
+    return None if all(np.array_equal(o, np.arange(rows)) for o in owners.values()) else owners
+
+
+def coupled(
+    program: Callable[..., Any],
+    inputs: Mapping[str, Any],
+    trace: Mapping[str, Any],
+    site: Mapping[str, Any],
+) -> bool:
+    """Whether cells depend on the discrete site of two rows, as edges do of both their nodes."""
+    changed = changed_by(program, inputs, trace, site)
+    return any((c.sum(0) > 1).any() for c in changed.values())
+
+
+def changed_by(
+    program: Callable[..., Any],
+    inputs: Mapping[str, Any],
+    trace: Mapping[str, Any],
+    site: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Which cells of the observed sites change with each row's discrete site, ``(row, ...)``."""
     name, rows = site["name"], len(site["value"])
     low, high = np.unique(site["fn"].enumerate_support())[:2]
     hidden = {n: s["value"] for n, s in trace.items() if s["type"] == "sample" and n != name}
@@ -98,11 +135,7 @@ def looked_up(
     everywhere = jnp.full(rows, low)
     before = at(everywhere)
     after = jax.vmap(lambda row: at(everywhere.at[row].set(high)))(jnp.arange(rows))
-    changed = {n: np.asarray(after[n] != before[n]) for n in cells}
-    if any(c.ndim != 2 or (c.sum(0) > 1).any() for c in changed.values()):
-        return None
-    owners = {n: c.argmax(0) for n, c in changed.items()}
-    return None if all(np.array_equal(o, np.arange(rows)) for o in owners.values()) else owners
+    return {n: np.asarray(after[n] != before[n]) for n in cells}
 
 
 def by_rows(
