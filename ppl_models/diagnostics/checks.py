@@ -27,7 +27,7 @@ from ppl_models.posterior.result.arviz_axes import with_own_axes
 from ppl_models.posterior.result.restore import RestoredFit, restored, thinning
 from ppl_models.posterior.result.rotations import rotation_free
 from ppl_models.posterior.result.schema import facts_of, refuse_sample, row_weights, thinning_of
-from ppl_models.posterior.simulate.predictive import draw_data
+from ppl_models.posterior.simulate.predictive import draw_data, refuse_undrawable
 from ppl_models.program.densities.units import units_of
 
 
@@ -80,6 +80,7 @@ def loo_pit(tree: xr.DataTree, *, draws: int = 250, seed: int = 0) -> xr.Dataset
                 f"the data of {fitted.program} are one exchangeable unit, so that no row can be "
                 "left out: compare log_density of held-out data"
             )
+        refuse_undrawable(fitted.problem, "replicated data")
         key = jax.random.key(seed)
         replicated = draw_data(fitted.problem, fitted.values, key, fitted.samples)
         weights, shapes = _weights(_density(fitted))

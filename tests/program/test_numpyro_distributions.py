@@ -11,7 +11,7 @@ import pytest
 from jax.scipy.special import logsumexp
 from numpyro import handlers
 
-from ppl_models import fit, generate, load, log_density, save
+from ppl_models import fit, generate, load, log_density, loo_pit, save
 from ppl_models.errors import ProgramFailed, UnsupportedError
 from ppl_models.program.handlers.unbounded_totals import UnboundedTotals
 
@@ -81,9 +81,11 @@ def test_multinomial_totals_may_be_data(counts, program, method, tmp_path):
     density = log_density(load(tmp_path / "fit.nc"))
     if method == "em":
         np.testing.assert_allclose(np.ravel(density), expected.ravel(), rtol=1e-9)
-    if program is of_words:  # other totals than the observed would be drawn
+    if program is of_words:  # without data it draws totals of 20; replicated data have others
+        assert (generate(tree, 7, seed=1)["x"].values.sum(-1) == 20).all()
+        assert "posterior_predictive" not in tree.children
         with pytest.raises(UnsupportedError, match="computed from the data 'x'"):
-            generate(tree, 7, seed=1)
+            loo_pit(tree, draws=20)
     else:
         drawn = generate(tree, len(counts), seed=1)["x"].values
         np.testing.assert_array_equal(drawn.reshape(-1, *counts.shape).sum(-1), [counts.sum(-1)])

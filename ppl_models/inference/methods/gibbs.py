@@ -6,12 +6,8 @@ steps within Gibbs (Neal 2011), on a density that sees the rows only if no stati
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -22,6 +18,7 @@ from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.gibbs_blocks import run_gibbs_over_blocks
 from ppl_models.inference.mcmc.gibbs_kernel import StatisticsGibbs
 from ppl_models.inference.mcmc.gibbs_run import run_gibbs
+from ppl_models.inference.mcmc.networks import log_joint_at_draws
 from ppl_models.inference.mcmc.rowwise_gibbs import RowwiseGibbs
 from ppl_models.inference.method import Calibration, Method
 from ppl_models.inference.objective import LOG_POSTERIOR
@@ -29,9 +26,8 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.row_weights import copies_drawn
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
-from ppl_models.program.model import Globals, Model
+from ppl_models.program.model import Model
 from ppl_models.program.runtime.keys import split_apart
-from ppl_models.program.trace.structure import Structure
 
 
 def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
@@ -120,29 +116,8 @@ def gibbs(
         drawn = recorded[".assignment"].astype(np.int16)
     if structure.coupled:
         assert drawn is not None
-        stats["lp"] = _log_joint(problem.model, values, drawn, structure=structure)
+        stats["lp"] = log_joint_at_draws(problem.model, values, drawn, structure=structure)
     searched = LOG_POSTERIOR if "objective" in reported else None
     return Result(
         values, METHOD, stats, reported, assignment=drawn, notes=notes, objective=searched
     )
-
-
-def _log_joint(
-    model: Model, values: Mapping[str, Any], assignments: np.ndarray, *, structure: Structure
-) -> np.ndarray:
-    """Log joint density of global sites, drawn clusters and data, ``(chain, draw)``."""
-    shape = assignments.shape[:2]
-    flat = {n: jnp.asarray(v).reshape(-1, *v.shape[2:]) for n, v in values.items()}
-    drawn = jnp.asarray(assignments.reshape(-1, assignments.shape[-1]).astype(np.int32))
-    log_joints = _log_joints(model, flat, drawn, structure=structure)
-    return np.asarray(log_joints, np.float64).reshape(shape)
-
-
-@partial(jax.jit, static_argnames=("structure",))
-def _log_joints(
-    model: Model, values: Globals, assignments: Array, *, structure: Structure
-) -> Array:
-    def one(each: tuple[Globals, Array]) -> Array:
-        return model.log_joint_given(each[0], structure, each[1])
-
-    return jax.lax.map(one, (values, assignments))

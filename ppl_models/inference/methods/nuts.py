@@ -1,5 +1,6 @@
 """NumPyro's no-U-turn sampler on the program with assignments summed out.
 
+The clusters of a network's nodes have no exact sum: a Gibbs sweep draws them between trajectories.
 Several chains, each from a mode that EM found, moved off it at random in the unconstrained space.
 Hoffman and Gelman (2014).
 """
@@ -18,12 +19,17 @@ from numpyro.infer import NUTS, init_to_uniform
 from numpyro.infer.hmc import HMCState
 
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import CONTINUOUS_SITES, INDEPENDENT_ROWS
+from ppl_models.inference.capabilities import CONTINUOUS_SITES
 from ppl_models.inference.mcmc.blocks_of_draws import Lengths, run_in_blocks, sweep_block
 from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.marginal_density import (
     marginal_program,
     reference_point_at,
+)
+from ppl_models.inference.mcmc.networks import (
+    NetworkNUTS,
+    log_joint_at_draws,
+    run_network_nuts,
 )
 from ppl_models.inference.mcmc.nuts_run import no_u_turns, run_nuts
 from ppl_models.inference.method import Calibration, Method
@@ -54,6 +60,12 @@ def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
     structure = plan.problem.structure
     start_key, run_key = random.split(key)
     start = structure.space.unconstrain(structure.initial(start_key))
+    if structure.coupled:
+        network = NetworkNUTS(model, structure, plan.warmup, max_tree_depth=DOUBLINGS)
+        begun = network.init(run_key, start)
+        return run_chain(
+            network.sample, begun, plan, lambda s: structure.space.constrain(s.hmc.z)
+        ), {}
     kernel = no_u_turns(on_simulated_data(plan.problem, model), max_tree_depth=DOUBLINGS)
     state = kernel.init(run_key, plan.warmup, start, (), {})
 
@@ -65,7 +77,7 @@ def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
 
 METHOD = Method(
     "draws",
-    needs=(CONTINUOUS_SITES, INDEPENDENT_ROWS),
+    needs=(CONTINUOUS_SITES,),
     calibration=Calibration(_of_simulated_data),
     pads_rows=True,
     row_weights="any",
@@ -99,7 +111,8 @@ def nuts(
         starts: starts of EM that look for modes; 0 starts uniformly at random.
 
     Returns:
-        Draws; where each chain started is in ``starts``.
+        Draws; where each chain started is in ``starts``. Of a network they include the nodes'
+        clusters, ``assignment (chain, draw, row)``.
 
     Raises:
         InputError: options out of range.
@@ -128,21 +141,33 @@ def nuts(
         points, initial, reported, notes = dispersed_starts(
             problem, start_key, chains, starts, dispersion
         )
-        reference = reference_point_at(problem, {n: v[0] for n, v in points.items()})
+        coupled, offset = problem.structure.coupled, 0.0
+        reference = None
+        if not coupled:
+            reference = reference_point_at(problem, {n: v[0] for n, v in points.items()})
         if reference is None:
             notes = [*notes, *_doubts(problem)]
-        recorded = run_nuts(
-            problem, run_key, initial, reference, lengths, fields=FIELDS, tuning=tuning
-        )
-        offset = 0.0 if reference is None else reference.total
+        else:
+            offset = reference.total
+        record = {"fields": FIELDS, "tuning": tuning}
+        if coupled:
+            recorded = run_network_nuts(problem, run_key, initial, lengths, **record)
+        else:
+            recorded = run_nuts(problem, run_key, initial, reference, lengths, **record)
     stats = {name: recorded[f".{name}"] for name in FIELDS}
     stats["energy"] = stats["energy"] - offset  # what was taken off the log density comes back
     stats["tree_depth"] = np.log2(stats["n_steps"] + 1).astype(int)
     stats["reached_max_treedepth"] = stats["tree_depth"] >= max_tree_depth
     names = (*problem.structure.names, *problem.structure.locals)
     values = {n: recorded[n] for n in names}
+    drawn = None
+    if problem.structure.coupled:
+        drawn = recorded[".assignment"].astype(np.int16)
+        stats["lp"] = log_joint_at_draws(problem.model, values, drawn, structure=problem.structure)
     searched = LOG_POSTERIOR if "objective" in reported else None
-    return Result(values, METHOD, stats, reported, notes=notes, objective=searched)
+    return Result(
+        values, METHOD, stats, reported, assignment=drawn, notes=notes, objective=searched
+    )
 
 
 def _doubts(problem: Problem) -> list[str]:

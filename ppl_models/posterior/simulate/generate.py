@@ -24,6 +24,7 @@ from ppl_models.posterior.simulate.predictive import (
     program_covariates,
     refuse_undrawable,
     resampled,
+    runs_without_data,
 )
 from ppl_models.posterior.simulate.sequence_sampling import Style, codes_of, sample_sequences
 from ppl_models.program.arguments.json_text import from_json
@@ -89,7 +90,8 @@ def generate(
     style = Style(temperature, top_k, top_p).check()
     with scope(tree.attrs.get("precision", "float64")):
         restored = restore(tree)
-        refuse_undrawable(restored.problem, "new data")
+        if restored.problem.own_data is None or not runs_without_data(restored.problem):
+            refuse_undrawable(restored.problem, "new data")
         if arguments:
             restored = with_arguments(restored, arguments)
         key = random.key(seed)

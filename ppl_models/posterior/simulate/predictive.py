@@ -138,7 +138,6 @@ def draw_data(
     ``covariates`` are ``(draw, row, ...)``, if they are not those of the fit. With ``larger``
     plates the sites' further entries are drawn, see :mod:`~ppl_models.posterior.simulate.groups`.
     """
-    refuse_undrawable(problem, "replicated data")
     rows = rows or problem.structure.rows
     made, width = rows, row_width(problem.model.data)
     if not covariates and _of_any_number(problem.model, problem.structure):
@@ -177,7 +176,11 @@ def draw_again(
 
     Sequences that do not end by themselves have NaN where the observed one has ended. Those whose
     lengths differ much are drawn in parts by length.
+
+    Raises:
+        UnsupportedError: see :func:`refuse_undrawable`.
     """
+    refuse_undrawable(problem, "replicated data")
     emissions = list(problem.emission_families.items())
     name, family = emissions[0]
     if len(emissions) > 1 or family is None or not family.latent or getattr(family, "ends", True):
@@ -232,6 +235,20 @@ def refuse_undrawable(problem: Problem, what: str, *, observed: bool = False) ->
     """
     if (fault := undrawable(problem, what, observed=observed)) is not None:
         raise UnsupportedError(fault)
+
+
+def runs_without_data(problem: Problem) -> bool:
+    """Whether the program, told how many rows, draws its data where it is given none.
+
+    What it computes from its own data when it has them, such as totals of counts, it then has by
+    other means.
+    """
+    model, structure = problem.model, problem.structure
+    if f"{structure.plate}s" not in inspect.signature(model.function).parameters:
+        return False
+    if structure.indexed or structure.lines or structure.undrawable:
+        return False
+    return bool(_columns(generative(model, structure, structure.rows), structure.emissions))
 
 
 def undrawable(problem: Problem, what: str, *, observed: bool = False) -> str | None:
