@@ -3,6 +3,7 @@
 import itertools
 from typing import Annotated, Any
 
+import arviz as az
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,8 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from numpyro.infer.util import log_density as numpyro_log_density
-from scipy.special import logsumexp
+from scipy.special import betaln, gammaln, logsumexp
+from scipy.stats import dirichlet
 
 from ppl_models import diagnose, fit, generate, impute, log_density, loo, predict
 from ppl_models.data import Bits, Counts, Reals
@@ -225,7 +227,40 @@ def test_missing_links_are_predicted(village, by_gibbs):
     assert generate(by_gibbs, 24, seed=0)["link"].size
 
 
-@pytest.mark.parametrize("method", ["nuts", "svi", "map", "hard"])
+def exact_coassignment():
+    """P(z_i = z_j | a) of :func:`blocks`, probabilities integrated out of every assignment."""
+    known, links = np.isfinite(TABLE), np.nan_to_num(TABLE)
+    together, weight = 0.0, 0.0
+    for z in itertools.product(range(2), repeat=len(TABLE)):
+        inside = np.eye(2)[list(z)].T  # (cluster, row)
+        ones, cells = inside @ links @ inside.T, inside @ known @ inside.T
+        log_joint = gammaln(2.0 + inside.sum(1)).sum() + betaln(1 + ones, 1 + cells - ones).sum()
+        weight += np.exp(log_joint)
+        together = together + np.exp(log_joint) * (inside.T @ inside)
+    return together / weight
+
+
+@pytest.mark.parametrize("method", [pytest.param("gibbs", marks=pytest.mark.long), "nuts"])
+def test_samplers_draw_the_nodes_clusters_from_their_posterior(method):
+    options = {"chains": 2, "warmup": 150, "draws": 1500, "starts": 2, "predictive": 0}
+    tree = fit(blocks, TABLE, method=method, seed=0, clusters=2, relabel=None, **options)
+    z = tree["posterior"]["assignment"].values  # (chain, draw, row)
+    together = (z[..., :, None] == z[..., None, :]).reshape(-1, 5, 5)
+    upper = np.triu_indices(5, 1)
+    drawn = together.mean(0)[upper]
+    effective = [az.ess(z[..., i] == z[..., j]) for i, j in zip(*upper, strict=True)]
+    exact = exact_coassignment()[upper]
+    error = np.sqrt(exact * (1 - exact) / np.asarray(effective))
+    assert np.ptp(exact) > 0.2 and error.max() < 0.05
+    assert (np.abs(drawn - exact) < 4 * error).all()
+    w, p, z = (tree["posterior"][n].values[1, 7] for n in ("w", "p", "assignment"))
+    p_of = p[z[:, None], z]
+    cells = np.where(np.isnan(TABLE), 0.0, np.log(np.where(TABLE == 1, p_of, 1 - p_of))).sum()
+    joint = dirichlet.logpdf(w, [2.0, 2.0]) + np.log(w[z]).sum() + cells
+    np.testing.assert_allclose(tree["sample_stats"]["lp"][1, 7], joint, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["svi", "map", "hard"])
 def test_sums_over_all_nodes_are_refused(village, method):
-    with pytest.raises(UnsupportedError, match=r"both its nodes.*use method='(gibbs|em)'"):
+    with pytest.raises(UnsupportedError, match=r"both its nodes.*use method='(gibbs|nuts|em)'"):
         fit("stochastic_block_model", village[0], method=method, seed=0, clusters=2)

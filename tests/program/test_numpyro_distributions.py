@@ -84,8 +84,9 @@ def test_multinomial_totals_may_be_data(counts, program, method, tmp_path):
     if program is of_words:  # without data it draws totals of 20; replicated data have others
         assert (generate(tree, 7, seed=1)["x"].values.sum(-1) == 20).all()
         assert "posterior_predictive" not in tree.children
-        with pytest.raises(UnsupportedError, match="computed from the data 'x'"):
-            loo_pit(tree, draws=20)
+        if method == "nuts":
+            with pytest.raises(UnsupportedError, match="computed from the data 'x'"):
+                loo_pit(tree, draws=20)
     else:
         drawn = generate(tree, len(counts), seed=1)["x"].values
         np.testing.assert_array_equal(drawn.reshape(-1, *counts.shape).sum(-1), [counts.sum(-1)])

@@ -19,6 +19,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jax import Array, random
+from numpyro import handlers
 from numpyro.infer import NUTS
 from numpyro.infer.hmc import HMCState
 
@@ -64,7 +65,8 @@ class NetworkNUTS:
             for site in space.sites
         }
         values, volume = space.constrain_with_volume(free)
-        density = self.model.log_joint_given(values, self.structure, assignment)
+        with handlers.block():  # the program is run again, whose sites are no others
+            density = self.model.log_joint_given(values, self.structure, assignment)
         numpyro.factor(ASSIGNED_FACTOR, density + volume)
 
     def init(self, key: Array, free: Globals) -> NetworkState:
