@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ import scipy.stats
 import xarray as xr
 from jax import Array, lax, random
 from jax.scipy.special import logsumexp
+from numpyro import handlers
 
 from ppl_models import catalogue
 from ppl_models.errors import InputError, UnsupportedError, whole_number
@@ -33,6 +35,7 @@ from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameters.axes import CHAIN, cluster_axes, permute_clusters, state_axes
 from ppl_models.program.runtime.compiling import QUICK, in_batches
 from ppl_models.program.runtime.precision import scope
+from ppl_models.program.trace.renamed_sites import with_renamed_site
 from ppl_models.program.trace.structure import Structure
 
 #: Names that programs have for the number of their rows.
@@ -117,7 +120,8 @@ def calibrate(
     with scope("float64"):
         source = Model(function, {}, {**arguments, **(sizes or {})}, {})
         # (of lines that are given as arguments, such as who labelled which item, the number is)
-        plate = dict.fromkeys([n for n in PLATES if _takes(function, n)][:1], rows)
+        plate = dict.fromkeys(_size_of_plate(source, rows), rows)
+        function = _named_as_data(replace(source, arguments=source.arguments | plate))
         source = Model(function, {}, source.arguments | plate, {})
         example = _simulation(source, random.key(seed + 1))
         names = tuple(example)
@@ -203,8 +207,63 @@ def _refuse_data_priors(problem: Problem, other: Model) -> None:
             )
 
 
-def _takes(function: Callable, name: str) -> bool:
-    return name in inspect.signature(function).parameters
+def _size_of_plate(source: Model, rows: int) -> list[str]:
+    """The parameter that says how many rows a program draws; none where it says so itself.
+
+    Raises:
+        InputError: the program runs neither without such a parameter nor with any one of its own.
+    """
+    parameters = inspect.signature(source.function).parameters
+    usual = [n for n in PLATES if n in parameters][:1]
+    if usual or _runs(source):
+        return usual
+    told = {*source.arguments, *data_parameters(source.function)}
+    untold = [n for n, p in parameters.items() if p.default is None and n not in told]
+    sized = [n for n in untold if _runs(replace(source, arguments=source.arguments | {n: rows}))]
+    if len(sized) != 1:
+        raise InputError(
+            f"{catalogue.program_name(source.function)} does not run without data: give it a "
+            f"parameter rows=None that says how many rows to draw, and calibrate() the further "
+            "sizes that it needs, as in sizes={'features': 2}"
+        )
+    return sized
+
+
+def _runs(source: Model) -> bool:
+    """Whether the program runs to its end."""
+    try:
+        jax.eval_shape(simulate, source, random.key(0))
+    except Exception:  # whatever the program does with what it was not told
+        return False
+    return True
+
+
+def _named_as_data(source: Model) -> Callable:
+    """The program, the site whose value it returns called as its first data parameter.
+
+    Raises:
+        InputError: no site has the name of a data parameter, and no site's value is returned.
+    """
+    function, names = source.function, list(data_parameters(source.function))
+    returned: list[str] = []
+
+    def run(key: Array) -> None:
+        traced = handlers.trace(handlers.seed(source.run, key))
+        value = traced()
+        sites = [s for s in traced.trace.values() if s["type"] == "sample"]
+        returned.extend(s["name"] for s in sites if s["name"] in names)
+        if not returned:
+            returned.extend(s["name"] for s in sites if s["value"] is value)
+
+    jax.eval_shape(run, random.key(0))
+    if not returned or not names:
+        raise InputError(
+            f"{catalogue.program_name(function)} draws no site that is called as its data: call "
+            f"the site '{names[0] if names else 'x'}', or return its value"
+        )
+    if returned[0] in names:
+        return function
+    return with_renamed_site(function, returned[0], names[0])
 
 
 def _observed(function: Callable, names: tuple[str, ...]) -> list[str]:
