@@ -31,11 +31,11 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.simulated_data import Plan, simulate
 from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.program.arguments.sizes import whole_arguments
+from ppl_models.program.densities.unit_reading import with_units
 from ppl_models.program.model import Globals, Model, evaluate
 from ppl_models.program.parameters.axes import CHAIN, cluster_axes, permute_clusters, state_axes
 from ppl_models.program.runtime.compiling import QUICK, in_batches
 from ppl_models.program.runtime.precision import scope
-from ppl_models.program.trace.renamed_sites import with_renamed_site
 from ppl_models.program.trace.structure import Structure
 
 #: Names that programs have for the number of their rows.
@@ -121,14 +121,18 @@ def calibrate(
         source = Model(function, {}, {**arguments, **(sizes or {})}, {})
         # (of lines that are given as arguments, such as who labelled which item, the number is)
         plate = dict.fromkeys(_size_of_plate(source, rows), rows)
-        function = _named_as_data(replace(source, arguments=source.arguments | plate))
-        source = Model(function, {}, source.arguments | plate, {})
+        source = replace(source, arguments=source.arguments | plate)
+        emitted = _emitted(source)
         example = _simulation(source, random.key(seed + 1))
-        names = tuple(example)
         fitted = Model(function, {}, {**arguments, **(assumed or {})}, {})
-        data = {n: np.asarray(example[n]) for n in _observed(function, names)}
+        data = {n: np.asarray(example[site]) for n, site in emitted.items()}
         model = fitted.with_data(data)
         structure = model.structure()
+        # what a program computes of data before it observes it is drawn as it is observed
+        emitted |= {site: site for site in structure.computed}
+        data = {n: np.asarray(example[site]) for n, site in emitted.items()}
+        fitted = model = with_units(model.with_data(data), structure)
+        structure = replace(structure, coupled=model.pairs is not None)
         if not plate and rows not in (structure.rows, *(len(v) for v in data.values())):
             raise InputError(
                 f"rows is {rows}, and the program draws {structure.rows}, for it has no parameter "
@@ -146,7 +150,8 @@ def calibrate(
             _ = problem.chunks
         axes: Mapping[str, tuple[int, ...]] | None = label_axes(problem)
         again = _simulation(source, random.key(seed + 2))
-        _refuse_data_priors(problem, model.with_data({n: np.asarray(again[n]) for n in data}))
+        anew = {n: np.asarray(again[site]) for n, site in emitted.items()}
+        _refuse_data_priors(problem, model.with_data(anew))
         plan = Plan(problem, draws, warmup, thinning)
         draw, draw_truth = declared.draw, declared.simulate or _from_program
         assert draw is not None
@@ -156,7 +161,9 @@ def calibrate(
         def one(source: Model, fitted: Model, key: Array) -> dict[str, Array]:
             truth_key, sample_key, tie_key = random.split(key, 3)
             drawn, true_more = draw_truth(source, plan, truth_key)
-            here = fitted.with_data({n: drawn[n] for n in data})
+            here = fitted.with_data({n: drawn[site] for n, site in emitted.items()})
+            # which rows a cell is of, no data that are drawn tell
+            here = replace(here, units=fitted.units, pairs=fitted.pairs)
             truth = {n: drawn[n] for n in structure.names}
             drawn_values, more = draw(sample_key, here, plan)
             true = quantities(here, structure, truth, axes)
@@ -238,36 +245,30 @@ def _runs(source: Model) -> bool:
     return True
 
 
-def _named_as_data(source: Model) -> Callable:
-    """The program, the site whose value it returns called as its first data parameter.
+def _emitted(source: Model) -> dict[str, str]:
+    """The site that draws each data parameter: of its name, or whose value the program returns.
 
     Raises:
-        InputError: no site has the name of a data parameter, and no site's value is returned.
+        InputError: there is none.
     """
-    function, names = source.function, list(data_parameters(source.function))
-    returned: list[str] = []
+    names = list(data_parameters(source.function))
+    sites: dict[str, str] = {}
 
     def run(key: Array) -> None:
         traced = handlers.trace(handlers.seed(source.run, key))
         value = traced()
-        sites = [s for s in traced.trace.values() if s["type"] == "sample"]
-        returned.extend(s["name"] for s in sites if s["name"] in names)
-        if not returned:
-            returned.extend(s["name"] for s in sites if s["value"] is value)
+        drawn = {s["name"]: s["value"] for s in traced.trace.values() if s["type"] == "sample"}
+        sites.update({n: n for n in names if n in drawn})
+        if not sites and names:
+            sites.update([(names[0], site) for site, each in drawn.items() if each is value][:1])
 
     jax.eval_shape(run, random.key(0))
-    if not returned or not names:
+    if not sites:
         raise InputError(
-            f"{catalogue.program_name(function)} draws no site that is called as its data: call "
-            f"the site '{names[0] if names else 'x'}', or return its value"
+            f"{catalogue.program_name(source.function)} draws no site that is called as its data: "
+            f"call the site '{names[0] if names else 'x'}', or return its value"
         )
-    if returned[0] in names:
-        return function
-    return with_renamed_site(function, returned[0], names[0])
-
-
-def _observed(function: Callable, names: tuple[str, ...]) -> list[str]:
-    return [n for n in data_parameters(function) if n in names]
+    return sites
 
 
 #: Compiled as a whole: op by op, JAX would compile every operation separately.
