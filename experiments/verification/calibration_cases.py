@@ -147,6 +147,7 @@ _COVARIATE = np.random.default_rng(0).normal(size=(40, 1))
 _LOC = {"loc_mean": 0.0, "loc_scale": 3.0}
 _COUNTS: dict[str, Any] = {"rows": 40, "clusters": 2, "rate_mean": 5.0, "sizes": {"features": 1}}
 _REGRESSION: dict[str, Any] = {"rows": 40, "clusters": 2, "covariates": _COVARIATE}
+_LINES = {"intercept_mean": 0.0, "unit": 1.0}
 #: drawn by Gibbs sweeps that go through the rows, and fewer simulations
 ROWWISE: dict[str, dict[str, Any]] = {
     "student_t_mixture": {
@@ -210,15 +211,14 @@ ROWWISE: dict[str, dict[str, Any]] = {
         "rows": 40,
         "clusters": 2,
         **_LOC,
-        "scale_mean": 1.0,
+        **RATE,
     },
     "gaussian_noise_mixture": {
         "program": "gaussian_noise_mixture",
         "rows": 40,
         "clusters": 2,
         **_LOC,
-        "scale_concentration": 3.0,
-        "resolution": 0.01,
+        **SCALES,
         "volume": 400.0,
         "box": np.array([[-10.0, -10.0], [10.0, 10.0]]),
         "sizes": {"features": 2},
@@ -228,19 +228,20 @@ ROWWISE: dict[str, dict[str, Any]] = {
         "rows": 40,
         "clusters": 2,
         **_LOC,
-        "resolution": 0.01,
+        **RATE,
         "rate_mean": 5.0,
         "number_columns": 1,
         "count_columns": 1,
         "bit_columns": 1,
     },
-    "regression_mixture": {"program": "regression_mixture", **_REGRESSION},
+    "regression_mixture": {"program": "regression_mixture", **_REGRESSION, **_LINES},
     "regression_mixture, poisson": {
         "program": "regression_mixture",
         "family": "poisson",
         **_REGRESSION,
+        **_LINES,
     },
-    "expert_mixture": {"program": "expert_mixture", **_REGRESSION},
+    "expert_mixture": {"program": "expert_mixture", **_REGRESSION, **_LINES},
     "extreme_deconvolution": {
         "program": "extreme_deconvolution",
         "rows": 40,

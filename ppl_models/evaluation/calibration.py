@@ -28,6 +28,7 @@ from ppl_models.errors import InputError, UnsupportedError, whole_number
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
+from ppl_models.inference.rowwise.m_step import rowwise_plan
 from ppl_models.inference.simulated_data import Plan, simulate
 from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.program.arguments.sizes import whole_arguments
@@ -148,6 +149,8 @@ def calibrate(
         _ = problem.parameter_map, problem.example, problem.label_swaps, problem.row_order
         if problem.sums_rows_up:
             _ = problem.chunks
+        else:
+            rowwise_plan(problem)
         axes: Mapping[str, tuple[int, ...]] | None = label_axes(problem)
         again = _simulation(source, random.key(seed + 2))
         anew = {n: np.asarray(again[site]) for n, site in emitted.items()}
@@ -302,7 +305,8 @@ def quantities(
 ) -> dict[str, Array]:
     """The quantities that are ranked: label-invariant functions of global sites and data.
 
-    Labels are ordered by the first entry of the first site of ``axes``.
+    Labels are ordered by the first entry of the first site of ``axes``, or by its diagonal where it
+    is a table of pairs of clusters.
 
     Args:
         model: program and data.
@@ -316,9 +320,12 @@ def quantities(
         return scalars
     if not axes:
         return scalars | {n: v.reshape(-1)[:8] for n, v in values.items()}
-    site, (axis, *_) = next(iter(axes.items()))
-    count = values[site].shape[axis]
-    order = jnp.argsort(jnp.moveaxis(values[site], axis, 0).reshape(count, -1)[:, 0])
+    site, (axis, *others) = next(iter(axes.items()))
+    first = values[site]
+    if others:  # of a table of pairs of clusters those of each with itself, which no label moves
+        first, axis = jnp.diagonal(first, axis1=axis, axis2=others[0]), -1
+    first = jnp.moveaxis(first, axis, 0)
+    order = jnp.argsort(first.reshape(len(first), -1)[:, 0])
     for name, value in permute_clusters(values, axes, order).items():
         if name in axes:
             value = jnp.moveaxis(value, axes[name][0], 0)

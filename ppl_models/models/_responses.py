@@ -26,6 +26,8 @@ def regression_lines(
     intercept_scale: float,
     slope_scale: float,
     noise_scale: float,
+    intercept_mean: Any = None,
+    unit: Any = None,
     row_weights: Any = None,
 ) -> Callable[[Array], dist.Distribution]:
     """The response's distribution by cluster; sites "intercept", "slope" and, Gaussian, "scale".
@@ -40,6 +42,9 @@ def regression_lines(
             a Gaussian response, else in log-odds or logarithms of the rate.
         slope_scale: of what one standard deviation of a covariate adds, in the same unit.
         noise_scale: prior scale of the noise, in deviations of a Gaussian response.
+        intercept_mean: prior mean of the response at the centre, on the scale of the predictor
+            (default: a Gaussian response's mean, 0, or the logarithm of a Poisson one's).
+        unit: of the scales above (default: a Gaussian response's deviation, else 1).
         row_weights: how often each row counts, ``(row,)``.
 
     Raises:
@@ -50,9 +55,11 @@ def regression_lines(
     of_response = data_scale(
         None if response is None else jnp.asarray(response, float), row_weights
     )
-    middle, unit = of_response if family == "gaussian" else (0.0, 1.0)
+    middle, deviation = of_response if family == "gaussian" else (0.0, 1.0)
     if family == "poisson" and response is not None:
         middle = jnp.log(jnp.clip(of_response.mean, 0.1))
+    middle = middle if intercept_mean is None else intercept_mean
+    unit = deviation if unit is None else unit
     with numpyro.plate("cluster", clusters):
         level = numpyro.sample("intercept", dist.Normal(middle, intercept_scale * unit))
         prior = dist.Normal(

@@ -27,6 +27,8 @@ def expert_mixture(
     intercept_scale: float = 2.0,
     slope_scale: float = 2.0,
     noise_scale: float = 1.0,
+    intercept_mean: float | None = None,
+    unit: float | None = None,
     centre: Annotated[Any, FromData(covariate_means)] = None,
     row_weights: Any = None,
 ) -> Any:
@@ -34,7 +36,7 @@ def expert_mixture(
 
         α ~ ZeroSumNormal(gate_intercept_scale)             gate, log-odds of the experts
         γ_j ~ ZeroSumNormal(gate_slope_scale / sd_j)        what covariate j does to that
-        a_k ~ Normal(middle, intercept_scale · unit)        response at the centre
+        a_k ~ Normal(intercept_mean, intercept_scale · unit)        response at the centre
         b_kj ~ Normal(0, slope_scale · unit / sd_j)         what covariate j adds
         σ_k ~ HalfNormal(noise_scale · unit)                noise of a Gaussian response
         z_n ~ Categorical(softmax(α + γ' (covariates_n - centre)))
@@ -42,7 +44,8 @@ def expert_mixture(
         response_n ~ Normal(η_n, σ_k), Bernoulli(logits η_n) or Poisson(exp η_n)
 
     Sites of the gate are "gate_intercept" and "gate_slope"; the rest is as in
-    ``regression_mixture``. Jacobs, Jordan, Nowlan and Hinton (1991); Jordan and Jacobs (1994).
+    ``regression_mixture``, defaults too. Jacobs, Jordan, Nowlan and Hinton (1991); Jordan and
+    Jacobs (1994).
 
     Args:
         response: ``(row,)``; gaps are NaN; None generates one for every row of ``covariates``.
@@ -54,6 +57,9 @@ def expert_mixture(
         intercept_scale: prior deviation of the intercepts, in units.
         slope_scale: prior deviation of what one standard deviation of a covariate adds, in units.
         noise_scale: scale of the prior of the noise, in units.
+        intercept_mean: prior mean of the intercepts: of the response, its log-odds, or the
+            logarithm of its rate (default: from the data, see above).
+        unit: of these scales (default: the standard deviation of a Gaussian response, else 1).
         centre: what the covariates are measured from (default: the fitted rows' means).
         row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
             ``fit(..., weights=)`` gives them.
@@ -88,6 +94,8 @@ def expert_mixture(
         intercept_scale,
         slope_scale,
         noise_scale,
+        intercept_mean,
+        unit,
         row_weights,
     )
     with numpyro.plate("row", jnp.shape(covariates)[0]):

@@ -58,6 +58,7 @@ def gaussian_noise_mixture(
     loc_mean: Any = None,
     loc_scale: Any = None,
     scale_concentration: float = 2.0,
+    scale_rate_mean: Any = None,
     resolution: Any = None,
     volume: float | None = None,
     box: Annotated[Any, FromData(_box)] = None,
@@ -89,6 +90,8 @@ def gaussian_noise_mixture(
         loc_mean: prior mean of the locations (default: the data's mean).
         loc_scale: prior standard deviation of the locations (default: twice the data's).
         scale_concentration: a of the inverse gamma.
+        scale_rate_mean: prior mean of how far clusters scatter, as in ``gaussian_mixture``
+            (default: the data's variance / K^(2/D)).
         resolution: the unit that the data are rounded to (default: the least distance between
             two values of a feature).
         volume: V (default: that of the box).
@@ -133,6 +136,7 @@ def gaussian_noise_mixture(
         unit_of_data(x, row_weights) if resolution is None else resolution,
         row_count(rows, row_weights) / clusters,
         scale_concentration,
+        rate_mean=scale_rate_mean,
     ).prior(covariance)
     name, axes = ("covariance", ["feature", "feature_other"]) if covariance == "full" else (
         "scale", ["feature"] if covariance == "diagonal" else []

@@ -44,6 +44,7 @@ def mixed_mixture(
     loc_mean: Any = None,
     loc_scale: Any = None,
     scale_concentration: float = 2.0,
+    scale_rate_mean: Any = None,
     resolution: Any = None,
     rate_concentration: float = 1.5,
     rate_mean: Any = None,
@@ -91,6 +92,8 @@ def mixed_mixture(
         loc_mean: prior mean of the locations (default: the data's mean).
         loc_scale: prior standard deviation of the locations (default: twice the data's).
         scale_concentration: a of the inverse gamma of the squared scales.
+        scale_rate_mean: prior mean of how far clusters scatter, as in ``gaussian_mixture``
+            (default: the data's variance / K^(2/D)).
         resolution: the unit that numbers are rounded to (default: the least distance between
             two values of a column).
         rate_concentration: shape of the gamma prior of the rates; above 1 keeps them off zero.
@@ -141,6 +144,7 @@ def mixed_mixture(
             unit_of_data(numbers, row_weights) if resolution is None else resolution,
             row_count(rows, row_weights) / clusters,
             scale_concentration,
+            rate_mean=scale_rate_mean,
             axis=NUMBER,
         ).prior(covariance)
         mean = scale.mean if loc_mean is None else loc_mean

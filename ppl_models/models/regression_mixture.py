@@ -28,23 +28,25 @@ def regression_mixture(
     intercept_scale: float = 2.0,
     slope_scale: float = 2.0,
     noise_scale: float = 1.0,
+    intercept_mean: float | None = None,
+    unit: float | None = None,
     centre: Annotated[Any, FromData(covariate_means)] = None,
     row_weights: Any = None,
 ) -> Any:
     """A mixture of regressions: Gaussian, logistic or Poisson.
 
         π ~ Dirichlet(concentration)                        how common the clusters are
-        a_k ~ Normal(middle, intercept_scale · unit)        response at the centre
+        a_k ~ Normal(intercept_mean, intercept_scale · unit)        response at the centre
         b_kj ~ Normal(0, slope_scale · unit / sd_j)         what covariate j adds
         σ_k ~ HalfNormal(noise_scale · unit)                noise of a Gaussian response
         z_n ~ Categorical(π)
         η_n = a_k + b_k' (covariates_n - centre) where z_n = k
         response_n ~ Normal(η_n, σ_k), Bernoulli(logits η_n) or Poisson(exp η_n)
 
-    The unit is the response's standard deviation if Gaussian, else 1; its middle its mean, 0, or
-    the logarithm of its mean. Logistic mixtures of single yes-or-no responses are not identified
-    without covariates that take several values a cluster (Follmann and Lambert 1991). DeSarbo and
-    Cron (1988); Grün and Leisch (2008), flexmix.
+    By default the unit is the response's standard deviation if Gaussian, else 1, and the prior mean
+    of the intercepts is the response's mean, 0, or the logarithm of its mean. Logistic mixtures of
+    single yes-or-no responses are not identified without covariates that take several values a
+    cluster (Follmann and Lambert 1991). DeSarbo and Cron (1988); Grün and Leisch (2008), flexmix.
 
     Args:
         response: ``(row,)``; gaps are NaN; None generates one for every row of ``covariates``.
@@ -57,6 +59,9 @@ def regression_mixture(
         intercept_scale: prior deviation of the intercepts, in units.
         slope_scale: prior deviation of what one standard deviation of a covariate adds, in units.
         noise_scale: scale of the prior of the noise, in units.
+        intercept_mean: prior mean of the intercepts: of the response, its log-odds, or the
+            logarithm of its rate (default: from the data, see above).
+        unit: of these scales (default: the standard deviation of a Gaussian response, else 1).
         centre: what the covariates are measured from (default: the fitted rows' means).
         row_weights: how often each row counts, ``(row,)``, for the priors that look at the data;
             ``fit(..., weights=)`` gives them.
@@ -82,6 +87,8 @@ def regression_mixture(
         intercept_scale,
         slope_scale,
         noise_scale,
+        intercept_mean,
+        unit,
         row_weights,
     )
     weights = mixture_weights(clusters, concentration, weight_prior)
