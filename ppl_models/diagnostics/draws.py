@@ -62,7 +62,7 @@ def examine_draws(
     invariant = table[table["kind"] != "component"]
     if invariant.empty and not allocations.components:
         invariant = table
-    findings = _not_finite(tree) + sampler_findings(tree)
+    findings = _not_finite(tree) + _still(tree) + sampler_findings(tree)
     if is_approximation(tree):  # chains of independent draws agree even where the fit is poor
         findings += approximation_findings(tree)
         findings += _relabelling(tree) + _empty(allocations)
@@ -92,6 +92,29 @@ def _not_finite(tree: xr.DataTree) -> list[Finding]:
                     )
                 ]
     return []
+
+
+def _still(tree: xr.DataTree) -> list[Finding]:
+    """Sites whose draws are all equal within every chain, which R-hat says nothing of."""
+    posterior = dataset_of(tree, "posterior")
+    sampled = dataset_of(tree, "log_prior").data_vars if "log_prior" in tree.children else ()
+    still = []
+    for name in (n for n in sampled if n in posterior.data_vars):
+        values = posterior[name].transpose("chain", "draw", ...).values
+        certain = values.ndim > 2 and values.shape[-1] == 1 and (values == 1).all()  # one weight
+        if values.shape[1] > 1 and not certain and (values == values[:, :1]).all():
+            still.append(f"'{name}'")
+    if not still:
+        return []
+    noun, verb = ("Site", "stands") if len(still) == 1 else ("Sites", "stand")
+    return [
+        Finding(
+            "problem",
+            f"{noun} {', '.join(still)} {verb} still: all draws of a chain are equal.",
+            "Do not use these draws: fit with another method or more warm-up, and hold a site "
+            "that is meant to be known by fixed=.",
+        )
+    ]
 
 
 def _agreement(

@@ -86,6 +86,19 @@ def shifted(chains, amount):
     return function
 
 
+def test_a_site_whose_draws_stand_still_is_named():
+    """R-hat of draws that are all equal is no number, and says nothing."""
+    tree = fit(chains=2, draws=200)
+    shape = (2, 200)
+    prior = {n: (SAMPLE, np.zeros(shape)) for n in ("weights", "loc", "scale")}
+    tree["log_prior"] = xr.DataTree(xr.Dataset(prior))
+    assert "still" not in str(diagnose(tree))
+    tree["posterior"]["loc"][:] = LOC
+    diagnosis = diagnose(tree)
+    assert "site 'loc' stands still" in str(diagnosis).splitlines()[0].lower()
+    assert str(diagnosis).startswith("Do not trust this fit")
+
+
 def test_good_fits_are_left_alone():
     alarms = 0
     for seed in range(50):
