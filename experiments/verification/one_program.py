@@ -36,7 +36,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 FEWEST_EFFECTIVE = 40  #: draws below which a mean is not compared
 SHARE_MISSING = 0.1  #: of the cells that are taken out before they are filled in
 MOST_PARTS = 4  #: length of a last axis whose order may be any
+<<<<<<< HEAD
 STEP = 1e-4  #: of a difference, in the unconstrained space
+=======
+NEXT_TO_0 = 1e-12  #: probabilities that are taken for 0 where a gain is computed
+>>>>>>> 960f62f (Verification: probabilities of exactly 0 are compared next to it)
 MOST_HESSIAN = 80  #: numbers up to which what is left to gain is computed
 
 
@@ -53,9 +57,14 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def at_draw(tree: xr.DataTree, chain: int, draw: int) -> dict[str, Any]:
-    """Values of all sites at one draw, as the program takes them."""
+    """Values of all sites at one draw, as the program takes them.
+
+    Probabilities of exactly 0 are next to it: NumPyro's densities are no numbers at 0.
+    """
     inside = tree["posterior"].isel(chain=chain, draw=draw)
-    return {str(n): jnp.asarray(v.values) for n, v in inside.data_vars.items()}
+    values = {str(n): jnp.asarray(v.values) for n, v in inside.data_vars.items()}
+    least = jnp.finfo(jnp.result_type(float)).tiny
+    return {n: jnp.where(v == 0, least, v) if v.dtype.kind == "f" else v for n, v in values.items()}
 
 
 def density_error(tree: xr.DataTree, density: Callable[..., Any]) -> float:
@@ -84,6 +93,9 @@ def left_to_gain(
 ) -> float:
     """Half the Newton decrement of NumPyro's density at a point: nats that it is below the top."""
     values = at_draw(tree, 0, 0)
+    # (next to 0 the unconstrained space has no end: a point well inside, of nearly that density)
+    values = {n: jnp.where(jnp.abs(v) < NEXT_TO_0, NEXT_TO_0, v) if v.dtype.kind == "f" else v
+              for n, v in values.items()}  # fmt: skip
     arrays = {n: jnp.asarray(v) for n, v in data.items()}
     held = handlers.substitute(case["program"], data=values)
     seeded = handlers.seed(held, jax.random.key(0))
