@@ -36,11 +36,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 FEWEST_EFFECTIVE = 40  #: draws below which a mean is not compared
 SHARE_MISSING = 0.1  #: of the cells that are taken out before they are filled in
 MOST_PARTS = 4  #: length of a last axis whose order may be any
-<<<<<<< HEAD
 STEP = 1e-4  #: of a difference, in the unconstrained space
-=======
 NEXT_TO_0 = 1e-12  #: probabilities that are taken for 0 where a gain is computed
->>>>>>> 960f62f (Verification: probabilities of exactly 0 are compared next to it)
 MOST_HESSIAN = 80  #: numbers up to which what is left to gain is computed
 
 

@@ -49,20 +49,6 @@ def test_measured_rows_have_the_density_of_both_scatters(form, double_precision)
         np.testing.assert_allclose(actual[k, n], expected + np.log(values["weights"][k]), rtol=1e-9)
 
 
-def test_gibbs_sampling_moves_what_em_has_closed_forms_of():
-    draw = np.random.default_rng(0)
-    where = np.where(draw.random(40) < 0.4, -3.0, 3.0)
-    data = {"x": (where + draw.normal(0, 1.2, 40))[:, None], "errors": np.full((40, 1), 0.5)}
-    options = {"chains": 2, "warmup": 60, "draws": 150, "starts": 2, "predictive": 0}
-    tree = fit("extreme_deconvolution", data, method="gibbs", seed=0, clusters=2, **options)
-    posterior = tree["posterior"]
-    spread = {n: float(posterior[n].std(("chain", "draw")).min()) for n in ("loc", "covariance")}
-    # (standard errors of means of 15 to 25 rows of deviation 1.2 are 0.24 to 0.31)
-    assert 0.15 < spread["loc"] < 0.6 and spread["covariance"] > 0.15
-    loc = np.sort(posterior["loc"].mean(("chain", "draw")).values.ravel())
-    np.testing.assert_allclose(loc, [-3, 3], atol=0.8)
-
-
 def test_errors_of_another_width_are_refused():
     program = handlers.seed(catalogue.program("extreme_deconvolution"), 0)
     with pytest.raises(InputError, match="2 variances or 4 cells"):

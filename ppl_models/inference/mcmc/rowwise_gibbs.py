@@ -39,15 +39,9 @@ class RowwiseGibbs(GibbsKernel):
         super().__init__(problem, None, keep_assignments)
         plan = rowwise_plan(problem)
         self.weights, self.tables = plan.weights, plan.tables
-<<<<<<< HEAD
-        # (given the assignments the modes of those have a closed form, and the draws none)
-        errors = () if plan.errors is None else (plan.errors.loc, plan.errors.covariance)
-        self.free = (*plan.free, *errors)
-=======
         exact = {self.weights, *(table.name for table in self.tables)}
         # all others move by Hamiltonian steps, those too of which EM has closed forms
         self.free = tuple(name for name in problem.structure.names if name not in exact)
->>>>>>> 342e7f0 (Gibbs sampling of extreme deconvolution moves locations and covariances, which stood still)
         weights, scales = problem.example.log_weights, problem.example.scales
         by_row = weights is not None and weights.shape[1] > 1
         if by_row or problem.structure.assignment in scales:
