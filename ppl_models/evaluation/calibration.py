@@ -20,11 +20,11 @@ import numpy as np
 import scipy.stats
 import xarray as xr
 from jax import Array, lax, random
-from jax.scipy.special import logsumexp
 from numpyro import handlers
 
 from ppl_models import catalogue
 from ppl_models.errors import InputError, UnsupportedError, whole_number
+from ppl_models.evaluation.ranked import ranked_quantities
 from ppl_models.inference.capabilities import require
 from ppl_models.inference.method import declaration, methods_that
 from ppl_models.inference.problem import Problem
@@ -33,11 +33,9 @@ from ppl_models.inference.simulated_data import Plan, simulate
 from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.program.arguments.sizes import whole_arguments
 from ppl_models.program.densities.unit_reading import with_units
-from ppl_models.program.model import Globals, Model, evaluate
-from ppl_models.program.parameters.axes import CHAIN, cluster_axes, permute_clusters, state_axes
+from ppl_models.program.model import Model, evaluate
 from ppl_models.program.runtime.compiling import QUICK, in_batches
 from ppl_models.program.runtime.precision import scope
-from ppl_models.program.trace.structure import Structure
 
 #: Names that programs have for the number of their rows.
 PLATES = ("sequences", "graphs", "rows")
@@ -151,15 +149,13 @@ def calibrate(
             _ = problem.chunks
         else:
             rowwise_plan(problem)
-        axes: Mapping[str, tuple[int, ...]] | None = label_axes(problem)
+        ranked = ranked_quantities(problem, by_site=declared.fixed_number)
         again = _simulation(source, random.key(seed + 2))
         anew = {n: np.asarray(again[site]) for n, site in emitted.items()}
         _refuse_data_priors(problem, model.with_data(anew))
         plan = Plan(problem, draws, warmup, thinning)
         draw, draw_truth = declared.draw, declared.simulate or _from_program
         assert draw is not None
-        if not declared.fixed_number:
-            axes = None
 
         def one(source: Model, fitted: Model, key: Array) -> dict[str, Array]:
             truth_key, sample_key, tie_key = random.split(key, 3)
@@ -169,8 +165,8 @@ def calibrate(
             here = replace(here, units=fitted.units, pairs=fitted.pairs)
             truth = {n: drawn[n] for n in structure.names}
             drawn_values, more = draw(sample_key, here, plan)
-            true = quantities(here, structure, truth, axes)
-            mine = lax.map(partial(quantities, here, structure, axes=axes), drawn_values)
+            true = ranked(here, truth)
+            mine = lax.map(partial(ranked, here), drawn_values)
             return _ranks(tie_key, true | true_more, mine | more)
 
         keys = random.split(random.key(seed), simulations)
@@ -276,62 +272,6 @@ def _emitted(source: Model) -> dict[str, str]:
 
 #: Compiled as a whole: op by op, JAX would compile every operation separately.
 _simulation = jax.jit(simulate, compiler_options=QUICK)
-
-
-def label_axes(problem: Problem) -> dict[str, tuple[int, ...]]:
-    """The axes of every site that run over clusters, or over hidden states.
-
-    The first site is the one by whose values labels are ordered: a parameter of the components
-    rather than their weights.
-    """
-    structure, links = problem.structure, problem.parameter_map.links
-    axes: dict[str, tuple[int, ...]] = {}
-    if structure.assignment is not None:
-        axes = cluster_axes(structure, problem.parameter_map)
-    elif problem.states and problem.exchangeable:
-        over_states = state_axes(structure, problem.parameter_map, problem.states)
-        axes = {name: own for name, (own, _) in over_states.items()}
-    labelled = {name: own for name, own in axes.items() if own}
-    weights = {w.site for w in links if w.emission == structure.assignment or w.parameter in CHAIN}
-    first = sorted(labelled, key=lambda name: name in weights)
-    return {name: labelled[name] for name in first}
-
-
-def quantities(
-    model: Model,
-    structure: Structure,
-    values: Globals,
-    axes: Mapping[str, tuple[int, ...]] | None,
-) -> dict[str, Array]:
-    """The quantities that are ranked: label-invariant functions of global sites and data.
-
-    Labels are ordered by the first entry of the first site of ``axes``, or by its diagonal where it
-    is a table of pairs of clusters.
-
-    Args:
-        model: program and data.
-        structure: of the program.
-        values: of the global sites.
-        axes: see :func:`label_axes`; None for functions of the density alone.
-    """
-    density = logsumexp(model.logits(values, structure), axis=0)
-    scalars = {"log_likelihood": density.sum(), "log_density_of_first_row": density[0]}
-    if axes is None:
-        return scalars
-    if not axes:
-        return scalars | {n: v.reshape(-1)[:8] for n, v in values.items()}
-    site, (axis, *others) = next(iter(axes.items()))
-    first = values[site]
-    if others:  # of a table of pairs of clusters those of each with itself, which no label moves
-        first, axis = jnp.diagonal(first, axis1=axis, axis2=others[0]), -1
-    first = jnp.moveaxis(first, axis, 0)
-    order = jnp.argsort(first.reshape(len(first), -1)[:, 0])
-    for name, value in permute_clusters(values, axes, order).items():
-        if name in axes:
-            value = jnp.moveaxis(value, axes[name][0], 0)
-            value = value.reshape(len(value), -1)[:, :2]
-        scalars[name] = value.reshape(-1)[:8]
-    return scalars
 
 
 def _ranks(key: Array, true: dict[str, Array], draws: dict[str, Array]) -> dict[str, Array]:

@@ -12,7 +12,8 @@ import pytest
 
 from ppl_models.data import Reals
 from ppl_models.errors import InputError, UnsupportedError
-from ppl_models.evaluation.calibration import calibrate, label_axes
+from ppl_models.evaluation.calibration import calibrate
+from ppl_models.evaluation.ranked import ranked_quantities
 from ppl_models.inference.problem import Problem
 from ppl_models.program.model import Model
 
@@ -68,8 +69,9 @@ def test_a_method_that_does_not_serve_the_program_is_refused():
 
 
 def test_labels_are_ordered_by_a_site_of_the_emission_whatever_sites_and_plates_are_called():
-    actual = label_axes(problem_of(kinds_of_counts))
-    assert actual == {"often": (0,), "commonness": (0,)} and next(iter(actual)) == "often"
+    ranked = ranked_quantities(problem_of(kinds_of_counts))
+    assert ranked.axes == {"often": ((0, 0),), "commonness": ((0, 0),)}
+    assert next(iter(ranked.axes)) == "often" and ranked.classes == ((0, 1),)
 
 
 def kinds_of_counts(x=None, *, rows=None):

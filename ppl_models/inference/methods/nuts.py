@@ -149,7 +149,7 @@ def nuts(
             notes = [*notes, *_doubts(problem)]
         else:
             offset = reference.total
-        record = {"fields": FIELDS, "tuning": tuning}
+        record: dict[str, Any] = {"fields": FIELDS, "tuning": tuning}
         if coupled:
             recorded = run_network_nuts(problem, run_key, initial, lengths, **record)
         else:
