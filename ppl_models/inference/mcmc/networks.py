@@ -82,8 +82,8 @@ class NetworkNUTS:
         key, assign_key = random.split(state.rng_key)
         values = self.structure.space.constrain(state.hmc.z)
         assignment = draw_given(assign_key, self.model, values, self.structure, state.assignment)
-        given = {"assignment": assignment}
-        hmc = self.kernel.sample(self.kernel.refresh(state.hmc, (), given), (), given)
+        conditions = {"assignment": assignment}
+        hmc = self.kernel.sample(self.kernel.refresh(state.hmc, (), conditions), (), conditions)
         return NetworkState(hmc, assignment, key)
 
 
