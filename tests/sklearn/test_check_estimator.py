@@ -38,6 +38,7 @@ CASES: list[tuple[Any, dict[str, str]]] = [
     (MixtureImputer(), {}),
     (GaussianHMM(), STEPS),
     (PoissonHMM(), STEPS),
+    (CategoricalHMM(), STEPS),
     (Estimator(arguments={"clusters": 2, "starts": 1, "predictive": 0, "iterations": 20}), {}),
 ]
 
@@ -53,23 +54,16 @@ def check(estimator: Any, known: dict[str, str]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_k_means_passes() -> None:
-    check(*CASES[2])
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_one_column_of_codes_is_all_that_the_checks_lack() -> None:
-    """hmmlearn's CategoricalHMM takes one column; where the checks draw more, that is said."""
-    results = check_estimator(CategoricalHMM(), on_fail=None, on_skip=None)
-    failed = [str(r["exception"]) for r in results if r["status"] == "failed"]
-    assert failed and all("columns: give one column of codes" in text for text in failed)
-    assert sum(r["status"] == "passed" for r in results) >= 20
-
-
-@pytest.mark.long
-@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("estimator", "known"), CASES, ids=[type(estimator).__name__ for estimator, _ in CASES]
+    ("estimator", "known"),
+    [
+        pytest.param(
+            *case,
+            marks=() if isinstance(case[0], KMeans | CategoricalHMM) else pytest.mark.long,
+            id=type(case[0]).__name__,
+        )
+        for case in CASES
+    ],
 )
 def test_every_check_passes(estimator: Any, known: dict[str, str]) -> None:
     check(estimator, known)

@@ -61,6 +61,72 @@ def test_counts_against_all_paths() -> None:
     assert model.score(x) == pytest.approx(np.log(all_paths(emitted)[0]))
 
 
+CODES = np.array([[0.0, 1], [2, 0], [np.nan, 1], [1, np.nan], [0, 0], [2, 1]])
+TABLES = [np.array([[0.5, 0.3, 0.2], [0.1, 0.3, 0.6]]), np.array([[0.9, 0.1], [0.25, 0.75]])]
+
+
+def test_columns_of_codes_against_all_paths() -> None:
+    """Likelihood, posteriors, and an iteration with a prior, of columns of unlike symbols."""
+    emitted = np.ones((len(CODES), 2))
+    for t, step in enumerate(CODES):
+        for code, table in zip(step, TABLES, strict=True):
+            emitted[t] *= 1 if np.isnan(code) else table[:, int(code)]
+    likelihood, posterior, best = all_paths(emitted)
+    priors = [2.0, np.array([[1.0, 3.0]])]
+    model = CategoricalHMM(2, init_params="", params="e", n_iter=1, emissionprob_prior=priors)
+    with_parameters(model, emissionprob_=TABLES)
+    assert model.score(CODES) == pytest.approx(np.log(likelihood))
+    np.testing.assert_allclose(model.predict_proba(CODES), posterior)
+    assert tuple(model.predict(CODES)) == best
+    assert model.aic(CODES) == pytest.approx(-2 * np.log(likelihood) + 2 * (2 * 2 + 2 * 1))
+    model.fit(CODES)
+    for column, prior, fitted in zip(CODES.T, priors, model.emissionprob_, strict=True):
+        counts = posterior.T @ (column[:, None] == np.arange(fitted.shape[1])) + prior - 1
+        np.testing.assert_allclose(fitted, counts / counts.sum(1, keepdims=True))
+
+
+def test_columns_of_codes_are_drawn_by_their_tables() -> None:
+    drawn = with_parameters(CategoricalHMM(2, n_features=(3, 2)), emissionprob_=TABLES)
+    x, states = drawn.sample(20_000, random_state=0)
+    assert drawn.n_features == (3, 2) and x.shape == (20_000, 2)
+    for state, j in itertools.product(range(2), range(2)):
+        seen = x[states == state, j]
+        shares = np.bincount(seen, minlength=3 - j) / len(seen)
+        # four standard errors of a share of at least 6000 steps
+        np.testing.assert_allclose(shares, TABLES[j][state], atol=4 * np.sqrt(0.25 / 6000))
+    # a column that is always the same says nothing: the fit is that of the others
+    alone = CategoricalHMM(2, random_state=0).fit(x[:200, :1])
+    beside = CategoricalHMM(2, random_state=0).fit(np.c_[x[:200, :1], np.zeros(200)])
+    np.testing.assert_allclose(beside.emissionprob_[0], alone.emissionprob_, atol=1e-10)
+    assert beside.n_features == (3, 1) and alone.n_features == 3
+
+
+def test_codes_that_the_tables_lack_are_refused() -> None:
+    def held(**options: Any) -> Any:
+        return with_parameters(CategoricalHMM(2, **options), emissionprob_=TABLES)
+
+    with pytest.raises(InputError, match="row 1, column 1 of X has the code 2, and there are 2"):
+        held().score([[2, 1], [0, 2]])
+    with pytest.raises(InputError, match="column 1 of X has the code 2"):  # not as if missing
+        held(init_params="").fit([[2, 1], [0, 2]])
+    with pytest.raises(InputError, match="column 0 of X has the code 3"):
+        CategoricalHMM(2, n_features=(3, 2)).fit([[3, 1], [0, 0]])
+    with pytest.raises(InputError, match="X has 1 columns, and emissionprob_ is of 2"):
+        held(init_params="").fit([[0], [1]])
+    with pytest.raises(InputError, match=r"emissionprob_\[1\] must have the shape \(2, 3\)"):
+        held(n_features=3).score([[0, 0]])
+    with pytest.raises(InputError, match=r"'n_features' parameter .* Got \(3,\) instead"):
+        CategoricalHMM(2, n_features=(3,)).fit([[0, 0], [1, 1]])
+    with pytest.raises(InputError, match="emissionprob_prior has 1 priors"):
+        held(init_params="", emissionprob_prior=[1.0]).fit([[0, 0]])
+    gap = [[0, np.nan], [1, np.nan]]
+    with pytest.raises(InputError, match="column 1 of X has no value: leave it out, or say by n_"):
+        CategoricalHMM(2).fit(gap)
+    said = CategoricalHMM(2, n_features=(2, 4)).fit(gap)
+    left_out = CategoricalHMM(2).fit([[0], [1]])
+    assert said.emissionprob_[1].shape == (2, 4) and left_out.n_features == 2
+
+
 def test_an_impossible_sequence() -> None:
     model = with_parameters(
         CategoricalHMM(2), emissionprob_=np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])

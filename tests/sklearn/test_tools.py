@@ -49,7 +49,7 @@ CASES: list[tuple[Any, np.ndarray, str]] = [
     (MixtureImputer(2), REAL, "n_components"),
     (GaussianHMM(2), REAL, "n_components"),
     (PoissonHMM(2), COUNTS, "n_components"),
-    (CategoricalHMM(2, n_features=2), BITS[:, :1], "n_components"),
+    (CategoricalHMM(2, n_features=2), BITS, "n_components"),
     (Estimator("bernoulli_mixture", arguments=ARGUMENTS), BITS, "arguments__clusters"),
 ]
 every = pytest.mark.parametrize(
