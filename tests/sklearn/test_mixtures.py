@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,21 @@ def test_a_weight_is_so_many_rows(geyser: np.ndarray, kind: str) -> None:
     np.testing.assert_allclose(weighted.means_, repeated.means_)
     np.testing.assert_allclose(weighted.covariances_, repeated.covariances_)
     assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_)
+
+
+@pytest.mark.parametrize("model", [PoissonMixture(2), LatentClassModel(2), BernoulliMixture(2)])
+def test_a_weight_is_so_many_rows_of_whole_numbers(model: Any) -> None:
+    """scikit-learn's check of this draws fractions, which are no counts and no shared levels."""
+    random = np.random.default_rng(0)
+    x = random.binomial(1, np.repeat([[0.2], [0.9]], 20, axis=0), size=(40, 6)).astype(float)
+    weights = random.integers(0, 4, 40)
+    model = clone(model).set_params(random_state=0, tol=1e-8)
+    weighted = clone(model).fit(x, sample_weight=weights)
+    repeated = clone(model).fit(np.repeat(x, weights, axis=0)[::-1])
+    np.testing.assert_allclose(weighted.predict_proba(x), repeated.predict_proba(x), atol=1e-3)
+    assert weighted.lower_bound_ == pytest.approx(repeated.lower_bound_, rel=1e-6)
+    unweighted = clone(model).fit(x)
+    assert abs(unweighted.lower_bound_ - repeated.lower_bound_) > 1e-3
 
 
 def test_pieces_lead_to_where_all_rows_do(geyser: np.ndarray) -> None:
