@@ -3,14 +3,16 @@
 Each step divides the gradient by the absolute values of the eigenvalues of the Hessian, so that it
 goes downhill where the function is not convex, and is halved until the function falls. Coordinates
 are measured in their own curvature, so that their units do not matter. Nocedal and
-Wright (2006), Numerical Optimization, sections 3.4 and 3.1. Of many numbers, L-BFGS (section 7.2),
-by optax.
+Wright (2006), Numerical Optimization, sections 3.4 and 3.1. Near a saddle the gradient is as small
+as near a minimum: there a step goes along the curvature that points down, and is doubled while the
+function falls (Moré and Sorensen 1979, Mathematical Programming 16). Of many numbers, L-BFGS
+(Nocedal and Wright, section 7.2), by optax.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,16 @@ LEAST_CURVATURE = 1e-8  #: relative to the largest
 SLOPE_SHARE = 1e-4  #: share of the predicted fall that a step must bring (Armijo)
 SMALLEST_STEP = 1e-6
 FARTHEST = 10.0  #: no coordinate moves farther in a step
+DOWNWARD = 1e-3  #: share of the largest curvature from which on one that points down counts
+
+
+class _Step(NamedTuple):
+    """A step of Newton's method, and what a parabola says that it brings."""
+
+    move: Array
+    fall: Array  #: by the slope alone
+    worth: Array  #: of the slope, or of a curvature that points down
+    downward: Array  #: whether there is one
 
 
 def minimise(
@@ -44,17 +56,79 @@ def minimise(
     >>> found.round(2).tolist()
     [1.5, 3.0]
     """
+    return minimise_and_tell(loss, start, steps, curvature, farthest)[0]
+
+
+def minimise_and_tell(
+    loss: Callable[[Array], Array],
+    start: Array,
+    steps: int,
+    curvature: Callable[[Array], Array] | None = None,
+    farthest: Array | float = FARTHEST,
+    *,
+    enough: Array | float = 0.0,
+) -> tuple[Array, Array]:
+    """As :func:`minimise`, and whether there is no more to be had there.
+
+    That is so where neither the slope nor a curvature that points down promises a fall of more than
+    ``enough`` and than rounding. Of L-BFGS, which sees no curvature, it is taken to be.
+
+    Args:
+        loss: see :func:`minimise`.
+        start: see :func:`minimise`.
+        steps: see :func:`minimise`.
+        curvature: see :func:`minimise`.
+        farthest: see :func:`minimise`.
+        enough: a fall that does not matter.
+
+    >>> saddle = lambda v: (v[0] ** 2 - 1) ** 2 + v[1] ** 2
+    >>> found, there = minimise_and_tell(saddle, jnp.zeros(2), 50)
+    >>> found.round(2).tolist() in ([1.0, 0.0], [-1.0, 0.0]), bool(there)
+    (True, True)
+    >>> bool(minimise_and_tell(saddle, jnp.zeros(2), 0)[1])
+    False
+    """
     if start.size == 0:  # as of effects that add up to zero over one cluster
-        return start
+        return start, jnp.ones((), bool)
     if start.size > LARGEST:
-        return _lbfgs(loss, start, steps)
-    return _newton(loss, start, steps, loss if curvature is None else curvature, farthest)
+        return _lbfgs(loss, start, steps), jnp.ones((), bool)
+    curved = loss if curvature is None else curvature
+    place = _newton(loss, start, steps, curved, farthest)
+    left = _step(jax.grad(loss)(place), jax.hessian(curved)(place), farthest).worth
+    return place, left <= jnp.maximum(enough, _rounding(loss(place)))
 
 
 def curvature_units(hessian: Array) -> Array:
     """The step of each coordinate over which a function bends by about one, ``(parameter,)``."""
     bend = jnp.abs(jnp.diagonal(hessian))
     return jnp.where((bend > 0) & jnp.isfinite(bend), 1 / jnp.sqrt(bend), 1.0)
+
+
+def _rounding(value: Array) -> Array:
+    """What a difference of two values of about this size is not known to."""
+    return 4 * jnp.finfo(value.dtype).eps * (1 + jnp.abs(value))
+
+
+def _step(slope: Array, hessian: Array, farthest: Array | float) -> _Step:
+    """A step downhill, no coordinate farther than it may go."""
+    tiny = jnp.finfo(slope.dtype).tiny
+    unit = curvature_units(hessian)
+    curvature, axes = jnp.linalg.eigh(hessian * unit * unit[:, None])
+    size = jnp.abs(curvature)
+    size = jnp.maximum(size, LEAST_CURVATURE * size.max() + tiny)
+    slopes = axes.T @ (unit * slope)
+    # at a saddle there is no slope: one unit of the curvature that points down
+    downward = curvature[0] < -DOWNWARD * size.max()
+    sign = jnp.where(slopes[0] > 0, -1.0, 1.0)
+    least = sign * jnp.maximum(jnp.abs(slopes[0]) / size[0], 1.0)
+    steps = -slopes / size
+    steps = steps.at[0].set(jnp.where(downward, least, steps[0]))
+    move = unit * (axes @ steps)
+    move = move / jnp.maximum((jnp.abs(move) / farthest).max(), 1.0)
+    move = jnp.where(jnp.isfinite(move).all(), move, 0.0)
+    fall = -(slope @ move)
+    bends = jnp.where(downward, -0.5 * (move @ hessian @ move), 0.0)
+    return _Step(move, fall, fall + jnp.maximum(bends, 0.0), downward)
 
 
 def _newton(
@@ -68,22 +142,15 @@ def _newton(
 
     def step(state: Any) -> Any:
         count, place, value, _ = state
-        slope = slope_of(place)
-        matrix = hessian(place)
-        tiny = jnp.finfo(place.dtype).tiny
-        unit = curvature_units(matrix)
-        curvature, axes = jnp.linalg.eigh(matrix * unit * unit[:, None])
-        size = jnp.abs(curvature)
-        size = jnp.maximum(size, LEAST_CURVATURE * size.max() + tiny)
-        move = -unit * (axes @ ((axes.T @ (unit * slope)) / size))
-        move = move / jnp.maximum((jnp.abs(move) / farthest).max(), 1.0)
-        move = jnp.where(jnp.isfinite(move).all(), move, 0.0)
-        fall = -(slope @ move)
+        move, fall, promised, downward = _step(slope_of(place), hessian(place), farthest)
         length, reached = _halved(loss, place, value, move, fall)
-        worth = 4 * jnp.finfo(place.dtype).eps * (1 + jnp.abs(value))
+        most = 1 / jnp.maximum((jnp.abs(move) / farthest).max(), jnp.finfo(place.dtype).tiny)
+        most = jnp.where(downward & (length == 1) & (reached < value), most, 0.0)
+        length, reached = _doubled(loss, place, move, length, reached, most)
         better = reached < value
         place = jnp.where(better, place + length * move, place)
-        return count + 1, place, jnp.where(better, reached, value), better & (fall > worth)
+        gained = better & (promised > _rounding(value))
+        return count + 1, place, jnp.where(better, reached, value), gained
 
     first = (0, start, loss(start), jnp.ones((), bool))
     return lax.while_loop(going, step, first)[1]
@@ -105,6 +172,24 @@ def _halved(
 
     full_step = jnp.ones((), place.dtype)
     return lax.while_loop(too_long, halve, (full_step, loss(place + move)))
+
+
+def _doubled(
+    loss: Callable, place: Array, move: Array, length: Array, reached: Array, most: Array
+) -> tuple[Array, Array]:
+    """The length of the step doubled while the function falls, at most so long."""
+
+    def longer(state: Any) -> Array:
+        length, _, falls = state
+        return falls & (2 * length <= most)
+
+    def double(state: Any) -> Any:
+        length, reached, _ = state
+        there = loss(place + 2 * length * move)
+        falls = there < reached
+        return jnp.where(falls, 2 * length, length), jnp.where(falls, there, reached), falls
+
+    return lax.while_loop(longer, double, (length, reached, jnp.ones((), bool)))[:2]
 
 
 def _lbfgs(loss: Callable, start: Array, steps: int) -> Array:

@@ -23,7 +23,8 @@ from ppl_models.distributions.conditionals import (
 )
 from ppl_models.distributions.exponential.family import Statistics
 from ppl_models.distributions.priors.broadcast import plain_prior
-from ppl_models.inference.newton import LARGEST, curvature_units
+from ppl_models.inference.newton import FARTHEST, LARGEST, minimise
+from ppl_models.inference.prior_places import reaches
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
 from ppl_models.program.densities.pieces import Pieces
@@ -179,7 +180,7 @@ def maximise(
         mode = maximum.mode()
         values[link.site] = jnp.where(jnp.isfinite(mode), mode, values[link.site])
     if free:
-        values.update(_quasi_newton(model, structure, free, values, expected, chunks, flat, known))
+        values.update(_by_newton(model, structure, free, values, expected, chunks, flat, known))
     if again:
         return values
     values = expanded_values(
@@ -266,7 +267,7 @@ def canonical_values(
     return values
 
 
-def _quasi_newton(
+def _by_newton(
     model: Model,
     structure: Structure,
     free: tuple[str, ...],
@@ -276,7 +277,10 @@ def _quasi_newton(
     flat: bool,
     known: Mapping[str, Any] | None,
 ) -> Globals:
-    """Sites without a closed form: quasi-Newton steps in the unconstrained space, never down."""
+    """Sites without a closed form: steps of Newton's method in the unconstrained space, never down.
+
+    Of many numbers, of a quasi-Newton method.
+    """
     space = structure.space.of(free)
     vector = space.ravel(space.unconstrain(values))
 
@@ -287,9 +291,12 @@ def _quasi_newton(
         return -gain / (1 + expected.counts.sum())
 
     before = loss(vector)
-    # in units of the curvature, so that those of the data do not matter
-    unit = curvature_units(jax.hessian(loss)(vector)) if vector.size <= LARGEST else 1.0
-    minimum = vector + unit * _bfgs(lambda v: loss(vector + unit * v), jnp.zeros_like(vector))
+    if vector.size <= LARGEST:
+        priors = model.pieces(values, structure, known).priors
+        farthest = space.ravel(reaches(priors, space.sites, FARTHEST))
+        minimum = minimise(loss, vector, NEWTON_STEPS, farthest=farthest)
+    else:
+        minimum = _bfgs(loss, vector)
     after = loss(minimum)
     better = jnp.isfinite(after) & (after <= before)
     chosen = jnp.where(better, minimum, vector)
