@@ -174,6 +174,12 @@ def _converged(table: pd.DataFrame, options: Mapping[str, Any]) -> list[Finding]
     unit = "steps" if "steps" in options else "iterations"
     if best["converged"]:
         return [Finding("ok", f"The best start converged in {best['iterations']} {unit}.")]
+    if best["iterations"] < options.get("iterations", 0):
+        what = (
+            f"The best start stands still after {best['iterations']} {unit} where the objective "
+            "still rises: its estimates are no optimum."
+        )
+        return [Finding("problem", what, "Fit with more starts, or with precision='float64'.")]
     what = f"The best start had not converged after {best['iterations']} {unit}."
     advice = f"Allow more {unit}{', or a larger tolerance' if 'tolerance' in options else ''}."
     return [Finding("problem", what, advice)]

@@ -94,8 +94,29 @@ def minimise_and_tell(
         return _lbfgs(loss, start, steps), jnp.ones((), bool)
     curved = loss if curvature is None else curvature
     place = _newton(loss, start, steps, curved, farthest)
-    left = _step(jax.grad(loss)(place), jax.hessian(curved)(place), farthest).worth
-    return place, left <= jnp.maximum(enough, _rounding(loss(place)))
+    left = promised_fall(loss, place, curved, farthest)
+    return place, left <= jnp.maximum(enough, rounding(loss(place)))
+
+
+def promised_fall(
+    loss: Callable[[Array], Array],
+    place: Array,
+    curvature: Callable[[Array], Array] | None = None,
+    farthest: Array | float = FARTHEST,
+) -> Array:
+    """The fall that a step of Newton's method promises, by slope and downward curvature.
+
+    Args:
+        loss: see :func:`minimise`.
+        place: ``(parameter,)``, at most ``LARGEST``.
+        curvature: see :func:`minimise`.
+        farthest: see :func:`minimise`.
+
+    >>> promised_fall(lambda v: ((v - 3) ** 2).sum(), jnp.array([3.0])).item()
+    0.0
+    """
+    bends = jax.hessian(loss if curvature is None else curvature)(place)
+    return _step(jax.grad(loss)(place), bends, farthest).worth
 
 
 def curvature_units(hessian: Array) -> Array:
@@ -104,7 +125,7 @@ def curvature_units(hessian: Array) -> Array:
     return jnp.where((bend > 0) & jnp.isfinite(bend), 1 / jnp.sqrt(bend), 1.0)
 
 
-def _rounding(value: Array) -> Array:
+def rounding(value: Array) -> Array:
     """What a difference of two values of about this size is not known to."""
     return 4 * jnp.finfo(value.dtype).eps * (1 + jnp.abs(value))
 
@@ -149,7 +170,7 @@ def _newton(
         length, reached = _doubled(loss, place, move, length, reached, most)
         better = reached < value
         place = jnp.where(better, place + length * move, place)
-        gained = better & (promised > _rounding(value))
+        gained = better & (promised > rounding(value))
         return count + 1, place, jnp.where(better, reached, value), gained
 
     first = (0, start, loss(start), jnp.ones((), bool))

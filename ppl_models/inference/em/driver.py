@@ -22,6 +22,7 @@ from ppl_models.inference.em.polish import polished
 from ppl_models.inference.em.row_sample import best_on_sample, row_sample
 from ppl_models.inference.em.search import final_objective, go_on, search
 from ppl_models.inference.em.split_merge import Moves, movable
+from ppl_models.inference.em.standing import stands
 from ppl_models.inference.initial.from_weights import Update
 from ppl_models.inference.initial.prior_start import prior_start
 from ppl_models.inference.initial.seeds import seed_count
@@ -49,6 +50,7 @@ from ppl_models.program.runtime.keys import fold_in
 
 MANY_STARTS = 8  #: starts from which on only the best of short runs go on
 MANY = 4  #: components from which on they do
+ROUNDS = 3  #: times that EM and Newton's method go on by turns where a run is at no optimum
 NO_DENSITY = (
     "no start came where the data have a finite density: look for a prior or an emission that "
     "excludes some rows or values"
@@ -196,11 +198,21 @@ def em_with_density(
     if assignments == "soft" and not flat and problem.blocks is None:
         better = reordered(problem, runs.values)
         if better is not None:
-            runs = go_on(runs, run_from({n: jnp.asarray(v) for n, v in better.items()}, iterations))
+            runs = go_on(runs, run_from(_arrays(better), iterations))
+    stuck = np.zeros(len(runs.converged), bool)
     if assignments == "soft" and not problem.sums_rows_up and _to_polish(problem, flat=flat):
-        runs = polished(problem, runs, flat=flat)
+        stopped, runs = runs.converged, polished(problem, runs, flat=flat)
+        for _ in range(ROUNDS):
+            if not (stopped & ~runs.converged).any():
+                break
+            runs = go_on(runs, run_from(_arrays(runs.values), iterations))
+            stopped, runs = runs.converged, polished(problem, runs, flat=flat)
+        stuck = stopped & ~runs.converged
+    elif free and problem.blocks is None and run is None:
+        stuck = runs.converged & ~stands(problem, runs, free, assign, flat=flat)
+        runs = replace(runs, converged=runs.converged & ~stuck)
     method = Method("point", assignments, OBJECTIVES[assignments, priors])
-    result = best_start(problem, runs, initializations, method)
+    result = best_start(problem, runs, initializations, method, stuck)
     if result is None or not problem.sums_rows_up:
         return result
     gaps = any(missing for _, missing in problem.chunks.missing)
@@ -209,6 +221,10 @@ def em_with_density(
         # there is one optimum only, wherever one starts
         return replace(result, attributes={"closed_form": 1})
     return result
+
+
+def _arrays(values: Mapping[str, np.ndarray]) -> Globals:
+    return {n: jnp.asarray(v) for n, v in values.items()}
 
 
 def _of_network(
@@ -232,7 +248,11 @@ def _to_polish(problem: Problem, *, flat: bool) -> bool:
 
 
 def best_start(
-    problem: Problem, runs: EMRuns, initializations: list[str], method: Method
+    problem: Problem,
+    runs: EMRuns,
+    initializations: list[str],
+    method: Method,
+    stuck: np.ndarray | None = None,
 ) -> Result | None:
     """The best start that did not collapse, its clusters in order of weight.
 
@@ -243,6 +263,7 @@ def best_start(
         runs: EM from every start.
         initializations: how each was found.
         method: the declaration of the method that asks.
+        stuck: those that stand still at no optimum, ``(start,)`` (default: none).
     """
     final = final_objective(runs)
     if np.isneginf(final).all():
@@ -275,6 +296,7 @@ def best_start(
         notes=_notes(
             collapsed,
             bool(runs.converged[best]),
+            stuck=stuck is not None and bool(stuck[best]),
             flat=flat,
         ),
     )
@@ -291,7 +313,7 @@ def _path_of(
     return path | {"objective": runs.objective[start, :length]} if path else {}
 
 
-def _notes(collapsed: np.ndarray, converged: bool, *, flat: bool) -> list[str]:
+def _notes(collapsed: np.ndarray, converged: bool, *, stuck: bool, flat: bool) -> list[str]:
     notes = []
     if collapsed.all():
         notes.append(
@@ -305,7 +327,14 @@ def _notes(collapsed: np.ndarray, converged: bool, *, flat: bool) -> list[str]:
             f"{collapsed.sum()} of {len(collapsed)} starts collapsed a component onto too few "
             "rows, or ran into a prior without a mode, and were set aside"
         )
-    if not converged:
+    if stuck:
+        digits = jnp.finfo(jnp.result_type(float)).bits < 64
+        notes.append(
+            "the best start did not converge: it stands still where the objective still rises, so "
+            "its estimates are no optimum: raise starts"
+            + (", or give precision='float64'" if digits else "")
+        )
+    elif not converged:
         notes.append("the best start did not converge: raise iterations")
     return notes
 

@@ -23,7 +23,7 @@ from ppl_models.distributions.conditionals import (
 )
 from ppl_models.distributions.exponential.family import Statistics
 from ppl_models.distributions.priors.broadcast import plain_prior
-from ppl_models.inference.newton import FARTHEST, LARGEST, minimise
+from ppl_models.inference.newton import FARTHEST, LARGEST, minimise, promised_fall, rounding
 from ppl_models.inference.prior_places import reaches
 from ppl_models.inference.statistics.chunks import Chunks
 from ppl_models.inference.statistics.e_step import Expectations, e_step, expected_log_joint
@@ -283,17 +283,10 @@ def _by_newton(
     """
     space = structure.space.of(free)
     vector = space.ravel(space.unconstrain(values))
-
-    def loss(vector: Array) -> Array:
-        trial = {**values, **space.constrain(space.unravel(vector))}
-        pieces = model.pieces(trial, structure, known)
-        gain = expected_log_joint(pieces, expected, chunks, flat=flat)
-        return -gain / (1 + expected.counts.sum())
-
+    loss = _loss_of(model, structure, free, values, expected, chunks, flat, known)
     before = loss(vector)
     if vector.size <= LARGEST:
-        priors = model.pieces(values, structure, known).priors
-        farthest = space.ravel(reaches(priors, space.sites, FARTHEST))
+        farthest = _farthest(model, structure, free, values)
         minimum = minimise(loss, vector, NEWTON_STEPS, farthest=farthest)
     else:
         minimum = _bfgs(loss, vector)
@@ -303,6 +296,64 @@ def _by_newton(
     trial = space.constrain(space.unravel(chosen))
     # untouched values come back exactly, not through a round trip of the transform
     return {n: lax.select(better, trial[n], values[n]) for n in free}
+
+
+def _loss_of(
+    model: Model,
+    structure: Structure,
+    free: tuple[str, ...],
+    values: Globals,
+    expected: Expectations,
+    chunks: Chunks,
+    flat: bool,
+    known: Mapping[str, Any] | None,
+) -> Any:
+    """What the M-step lowers, of the free sites in the unconstrained space: nats a row."""
+    space = structure.space.of(free)
+
+    def loss(vector: Array) -> Array:
+        trial = {**values, **space.constrain(space.unravel(vector))}
+        pieces = model.pieces(trial, structure, known)
+        gain = expected_log_joint(pieces, expected, chunks, flat=flat)
+        return -gain / (1 + expected.counts.sum())
+
+    return loss
+
+
+def _farthest(model: Model, structure: Structure, free: tuple[str, ...], values: Globals) -> Array:
+    """How far every coordinate of the free sites may move in a step."""
+    space = structure.space.of(free)
+    priors = model.pieces(values, structure).priors
+    return space.ravel(reaches(priors, space.sites, FARTHEST))
+
+
+def left_to_gain(
+    model: Model,
+    structure: Structure,
+    free: tuple[str, ...],
+    values: Globals,
+    expected: Expectations,
+    chunks: Chunks,
+    *,
+    flat: bool,
+) -> Array:
+    """How many nats another M-step promises by the sites without a closed form; rounding is none.
+
+    Args:
+        model: the program.
+        structure: its structure.
+        free: sites without a closed form, of at most ``LARGEST`` numbers.
+        values: of the global sites.
+        expected: statistics of all rows, at these values.
+        chunks: the data.
+        flat: whether the priors are left out.
+    """
+    space = structure.space.of(free)
+    loss = _loss_of(model, structure, free, values, expected, chunks, flat, None)
+    place = space.ravel(space.unconstrain(values))
+    farthest = _farthest(model, structure, free, values)
+    fall = promised_fall(loss, place, farthest=farthest)
+    return jnp.where(fall <= rounding(loss(place)), 0.0, fall * (1 + expected.counts.sum()))
 
 
 def _bfgs(loss: Any, vector: Array) -> Array:
