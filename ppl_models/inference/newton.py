@@ -70,8 +70,9 @@ def minimise_and_tell(
 ) -> tuple[Array, Array]:
     """As :func:`minimise`, and whether there is no more to be had there.
 
-    That is so where neither the slope nor a curvature that points down promises a fall of more than
-    ``enough`` and than rounding. Of L-BFGS, which sees no curvature, it is taken to be.
+    That is so where neither the slope nor a curvature that points down promised the last step a
+    fall of more than ``enough`` and than rounding; without a step it is not known to be. Of
+    L-BFGS, which sees no curvature, it is taken to be.
 
     Args:
         loss: see :func:`minimise`.
@@ -93,9 +94,8 @@ def minimise_and_tell(
     if start.size > LARGEST:
         return _lbfgs(loss, start, steps), jnp.ones((), bool)
     curved = loss if curvature is None else curvature
-    place = _newton(loss, start, steps, curved, farthest)
-    left = promised_fall(loss, place, curved, farthest)
-    return place, left <= jnp.maximum(enough, rounding(loss(place)))
+    place, value, left = _newton(loss, start, steps, curved, farthest)
+    return place, left <= jnp.maximum(enough, rounding(value))
 
 
 def promised_fall(
@@ -154,15 +154,16 @@ def _step(slope: Array, hessian: Array, farthest: Array | float) -> _Step:
 
 def _newton(
     loss: Callable, start: Array, steps: int, curved: Callable, farthest: Array | float
-) -> Array:
+) -> tuple[Array, Array, Array]:
+    """Where it ended, the value there, and what its last step promised."""
     slope_of, hessian = jax.grad(loss), jax.hessian(curved)
 
     def going(state: Any) -> Array:
-        count, _, _, gained = state
+        count, *_, gained = state
         return (count < steps) & gained
 
     def step(state: Any) -> Any:
-        count, place, value, _ = state
+        count, place, value, *_ = state
         move, fall, promised, downward = _step(slope_of(place), hessian(place), farthest)
         length, reached = _halved(loss, place, value, move, fall)
         most = 1 / jnp.maximum((jnp.abs(move) / farthest).max(), jnp.finfo(place.dtype).tiny)
@@ -171,10 +172,11 @@ def _newton(
         better = reached < value
         place = jnp.where(better, place + length * move, place)
         gained = better & (promised > rounding(value))
-        return count + 1, place, jnp.where(better, reached, value), gained
+        return count + 1, place, jnp.where(better, reached, value), promised, gained
 
-    first = (0, start, loss(start), jnp.ones((), bool))
-    return lax.while_loop(going, step, first)[1]
+    value = loss(start)
+    first = (0, start, value, jnp.full_like(value, jnp.inf), jnp.ones((), bool))
+    return lax.while_loop(going, step, first)[1:4]
 
 
 def _halved(

@@ -1,4 +1,4 @@
-"""EM of programs whose M-step has no closed form, of groups far apart: an optimum, or it says so."""
+"""EM whose M-step has no closed form, of groups far apart: an optimum, or it says that it is none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _curves(distance: float) -> np.ndarray:
     return level[:, None] + slope[:, None] * times + generator.normal(size=(ROWS, 4))
 
 
-def _share(tree) -> float:
+def _share_in_group(tree) -> float:
     labels = np.asarray(predict(tree)).reshape(ROWS, -1).argmax(1)
     return max(np.mean(labels == GROUP), np.mean(labels != GROUP))
 
@@ -42,7 +42,7 @@ def _nats(tree) -> float:
 @pytest.mark.parametrize(("distance", "wide"), [(3_000.0, 1.0), (500.0, 100.0)])
 def test_lines_far_apart_are_found_in_single_precision(distance, wide):
     tree = fit("regression_mixture", _lines(distance, wide), starts=4, precision="float32", **HOW)
-    assert _share(tree) > 0.99
+    assert _share_in_group(tree) > 0.99
     truth = -np.log(2) - 0.5 * np.log(2 * np.pi) - 0.5 - 0.5 * np.log(wide)
     # fitted lines are half a parameter nearer each; 400 rows tell a row's nats to 0.035
     assert abs(_nats(tree) - truth) < 0.12
@@ -51,7 +51,7 @@ def test_lines_far_apart_are_found_in_single_precision(distance, wide):
 
 def test_curves_far_apart_are_found():
     tree = fit("growth_mixture", _curves(3_000.0), starts=2, precision="float64", **HOW)
-    assert _share(tree) == 1.0
+    assert _share_in_group(tree) == 1.0
     noise = float(tree["posterior/noise"].values.squeeze())
     level = float(tree["posterior/spread"].values.squeeze()[0])
     assert abs(noise - 1) < 0.1  # of 800 degrees of freedom: a deviation of 0.025
@@ -68,15 +68,15 @@ def test_a_run_on_a_plateau_does_not_say_that_it_converged(monkeypatch):
     stuck = fit("regression_mixture", data, **how)
     monkeypatch.undo()
     polish._to_the_mode.clear_cache()
-    assert _share(stuck) < 0.9
+    assert _share_in_group(stuck) < 0.9
     assert not stuck["starts/converged"].values[stuck["starts/best"].values].any()
     assert "stands still where the objective still rises" in stuck.attrs["notes"]
-    found = diagnose(stuck)
-    assert any("stands still" in finding.what for finding in found.of("problem"))
+    diagnosis = diagnose(stuck)
+    assert any("stands still" in finding.what for finding in diagnosis.of("problem"))
     # both ways out that the note and the diagnosis name
     for way_out in ({"starts": 8}, {"precision": "float64"}):
         better = fit("regression_mixture", data, **{**how, **way_out})
-        assert _share(better) > 0.99
+        assert _share_in_group(better) > 0.99
         assert "stands still" not in better.attrs["notes"]
 
 

@@ -25,11 +25,11 @@ def test_a_saddle_is_left_whatever_the_units():
             assert there
 
 
-def test_a_point_that_is_no_minimum_is_told():
+def test_an_end_short_of_a_minimum_is_told():
     with jax.enable_x64(True):
         at_saddle, on_slope, at_minimum = (
-            minimise_and_tell(_saddle, jnp.array(v), 0, farthest=1e4)[1]
-            for v in ([0.0, 5.0], [990.0, 5.0], [1000.0, 5.0])
+            minimise_and_tell(_saddle, jnp.array(v), 1, farthest=1e4)[1]
+            for v in ([0.0, 5.0], [700.0, 5.0], [1000.0, 5.0])
         )
     assert not at_saddle
     assert not on_slope
@@ -40,8 +40,8 @@ def test_a_fall_that_does_not_matter_is_let_pass():
     with jax.enable_x64(True):
         near = jnp.array([1000.0, 5.01])
         fall = promised_fall(_saddle, near, farthest=1e4)
-        assert minimise_and_tell(_saddle, near, 0, farthest=1e4, enough=2 * fall)[1]
-        assert not minimise_and_tell(_saddle, near, 0, farthest=1e4, enough=0.5 * fall)[1]
+        assert minimise_and_tell(_saddle, near, 1, farthest=1e4, enough=2 * fall)[1]
+        assert not minimise_and_tell(_saddle, near, 1, farthest=1e4, enough=0.5 * fall)[1]
 
 
 def test_flat_directions_are_no_saddles():
