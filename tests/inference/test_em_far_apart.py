@@ -1,4 +1,4 @@
-"""EM whose M-step has no closed form, of groups far apart: an optimum, or it says that it is none."""
+"""EM whose M-step has no closed form, of groups far apart: an optimum, or it says it is none."""
 
 from __future__ import annotations
 
