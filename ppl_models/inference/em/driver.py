@@ -18,11 +18,10 @@ from ppl_models.inference.em.collapse import collapsed_runs, without_bound
 from ppl_models.inference.em.label_order import reordered
 from ppl_models.inference.em.loop import EMRuns, run_em
 from ppl_models.inference.em.network import NOTE, run_network_em
-from ppl_models.inference.em.polish import polished
+from ppl_models.inference.em.polish import polished, stands
 from ppl_models.inference.em.row_sample import best_on_sample, row_sample
 from ppl_models.inference.em.search import final_objective, go_on, search
 from ppl_models.inference.em.split_merge import Moves, movable
-from ppl_models.inference.em.standing import stands
 from ppl_models.inference.initial.from_weights import Update
 from ppl_models.inference.initial.prior_start import prior_start
 from ppl_models.inference.initial.seeds import seed_count

@@ -4,6 +4,9 @@ EM converges slowly where clusters overlap, and stops short of the mode; near th
 step doubles the number of correct digits. EM also stops on plateaus, such as where two clusters are
 nearly one, in which every iteration gains little: Newton's method leaves them along the curvature
 that points up. No step lowers the objective.
+
+Where sufficient statistics sum the rows up, :func:`stands` tells a run that has come to an optimum
+from one whose M-step without closed form finds no way up.
 """
 
 from __future__ import annotations
@@ -18,9 +21,12 @@ from jax import Array, lax
 from jax.scipy.special import logsumexp
 
 from ppl_models.inference.em.loop import EMRuns
-from ppl_models.inference.newton import FARTHEST, minimise_and_tell
+from ppl_models.inference.newton import FARTHEST, LARGEST, minimise_and_tell
 from ppl_models.inference.prior_places import reaches
 from ppl_models.inference.problem import Problem
+from ppl_models.inference.statistics.chunks import Chunks
+from ppl_models.inference.statistics.e_step import Assign, e_step
+from ppl_models.inference.statistics.m_step import left_to_gain
 from ppl_models.program.model import Globals, Model
 from ppl_models.program.trace.structure import Structure
 
@@ -89,5 +95,47 @@ def _to_the_mode(
             lambda v: -height(v) / number, start, STEPS, farthest=farthest, enough=NATS / number
         )
         return space.constrain(space.unravel(minimum)), height(minimum), there
+
+    return lax.map(one, values)
+
+
+def stands(
+    problem: Problem, runs: EMRuns, free: tuple[str, ...], assign: Assign, *, flat: bool
+) -> np.ndarray:
+    """Whether the next M-step promises next to nothing, ``(start,)``.
+
+    Args:
+        problem: program and data, of which sufficient statistics sum up the rows.
+        runs: of EM.
+        free: the sites without a closed form; true where there are none, or too many to tell.
+        assign: soft or hard assignment.
+        flat: whether the priors are left out.
+    """
+    space = problem.structure.space.of(free)
+    values = {n: jnp.asarray(v) for n, v in runs.values.items()}
+    sizes = sum(int(np.prod(site.unconstrained_shape)) for site in space.sites)
+    if not 0 < sizes <= LARGEST:
+        return np.ones(len(runs.iterations), bool)
+    left = _left(
+        problem.model, problem.chunks, values,
+        structure=problem.structure, free=free, assign=assign, flat=flat,
+    )  # fmt: skip
+    return ~(np.asarray(left) > NATS)
+
+
+@partial(jax.jit, static_argnames=("structure", "free", "assign", "flat"))
+def _left(
+    model: Model,
+    chunks: Chunks,
+    values: Globals,
+    *,
+    structure: Structure,
+    free: tuple[str, ...],
+    assign: Assign,
+    flat: bool,
+) -> Array:
+    def one(values: Globals) -> Array:
+        expected = e_step(model.pieces(values, structure), structure, chunks, assign)
+        return left_to_gain(model, structure, free, values, expected, chunks, flat=flat)
 
     return lax.map(one, values)
