@@ -92,6 +92,8 @@ def run(folder: Path, *, smoke: bool = False) -> Path:
                     "Digits grouped by the probability of their most probable class, and the "
                     "accuracy in each group.",
                     table=calibration_table(numbers),
+                    figures=(calibrated(numbers),),
+                    captions=("Accuracy in each group against the mean probability.",),
                 )
             ],
             tables=answer_tables(numbers),
@@ -237,6 +239,22 @@ def known(numbers: Mapping[str, Any]) -> Figure:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_aspect("equal", adjustable="datalim")
+    return figure
+
+
+@house_style()
+def calibrated(numbers: Mapping[str, Any]) -> Figure:
+    """Accuracy against the mean probability, a point a group, as large as the group."""
+    groups = [group for group in numbers["bins"].values() if group["digits"]]
+    said, right = ([group[name] for group in groups] for name in ("said", "right"))
+    ends = (min([*said, *right]) - 0.05, 1.02)
+    figure, axes = plt.subplots(figsize=(4.6, 4.2), layout="constrained")
+    axes.plot(ends, ends, color="0.7", lw=1)
+    sizes = [20 + 180 * group["digits"] / numbers["items"] for group in groups]
+    axes.scatter(said, right, sizes, color="C0")
+    axes.set(xlabel="mean probability of the class", ylabel="accuracy", xlim=ends, ylim=ends)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     return figure
 
 
