@@ -34,6 +34,7 @@ from ppl_models.program.arguments.signature import data_parameters
 from ppl_models.program.arguments.sizes import whole_arguments
 from ppl_models.program.densities.unit_reading import with_units
 from ppl_models.program.model import Model, evaluate
+from ppl_models.program.named_as_data import with_names_of_data
 from ppl_models.program.runtime.compiling import QUICK, in_batches
 from ppl_models.program.runtime.precision import scope
 
@@ -125,10 +126,12 @@ def calibrate(
         example = _simulation(source, random.key(seed + 1))
         fitted = Model(function, {}, {**arguments, **(assumed or {})}, {})
         data = {n: np.asarray(example[site]) for n, site in emitted.items()}
-        model = fitted.with_data(data)
-        structure = model.structure()
+        model, structure = with_names_of_data(fitted.with_data(data))
+        source = replace(source, function=model.function)
+        emitted = {n: s if s in structure.emissions else n for n, s in emitted.items()}
         # what a program computes of data before it observes it is drawn as it is observed
         emitted |= {site: site for site in structure.computed}
+        example = _simulation(source, random.key(seed + 1))
         data = {n: np.asarray(example[site]) for n, site in emitted.items()}
         fitted = model = with_units(model.with_data(data), structure)
         structure = replace(structure, coupled=model.pairs is not None)

@@ -24,7 +24,7 @@ MOST = 8  #: entries of a site that are ranked
 EACH = 2  #: of them of each component
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ranked:
     """Which quantities of a problem are ranked.
 

@@ -148,6 +148,22 @@ def test_a_number_of_rows_that_the_program_does_not_draw_is_refused():
     assert tree["prior_sbc"].sizes["draw"] == 3
 
 
+def people(height: Annotated[Any, Reals] = None, *, people=None):
+    """The number of rows and the site have names of their own; the site's value is returned."""
+    people = people if height is None else len(height)
+    loc = numpyro.sample("loc", dist.Normal(0.0, 2.0))
+    with numpyro.plate("person", people):
+        return numpyro.sample("obs", dist.Normal(loc, 1.0), obs=height)
+
+
+def test_sizes_and_sites_may_have_any_name():
+    options = {"method": "nuts", "seed": 0, "simulations": 40, "draws": 9, "warmup": 60}
+    tree = calibrate(people, rows=4, thinning=2, **options)
+    assert tree.attrs["calibrated"] and tree["prior_sbc"].sizes["draw"] == 40
+    with pytest.raises(InputError, match="give it a parameter rows=None"):
+        calibrate(lambda x=None, *, a=None, b=None: None if a + b else x, rows=4, **options)
+
+
 def test_seating_refuses_arguments_that_it_does_not_simulate():
     with pytest.raises(InputError, match="see discounts"):
         calibrate(
