@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ppl_models.distributions.contraction import matmul
+
 LARGEST = 60  #: numbers up to which a Hessian is worth its eigenvalues
 LEAST_CURVATURE = 1e-8  #: relative to the largest
 SLOPE_SHARE = 1e-4  #: share of the predicted fall that a step must bring (Armijo)
@@ -137,18 +139,18 @@ def _step(slope: Array, hessian: Array, farthest: Array | float) -> _Step:
     curvature, axes = jnp.linalg.eigh(hessian * unit * unit[:, None])
     size = jnp.abs(curvature)
     size = jnp.maximum(size, LEAST_CURVATURE * size.max() + tiny)
-    slopes = axes.T @ (unit * slope)
+    slopes = matmul(axes.T, unit * slope)
     # at a saddle there is no slope: one unit of the curvature that points down
     downward = curvature[0] < -DOWNWARD * size.max()
     sign = jnp.where(slopes[0] > 0, -1.0, 1.0)
     least = sign * jnp.maximum(jnp.abs(slopes[0]) / size[0], 1.0)
     steps = -slopes / size
     steps = steps.at[0].set(jnp.where(downward, least, steps[0]))
-    move = unit * (axes @ steps)
+    move = unit * matmul(axes, steps)
     move = move / jnp.maximum((jnp.abs(move) / farthest).max(), 1.0)
     move = jnp.where(jnp.isfinite(move).all(), move, 0.0)
-    fall = -(slope @ move)
-    bends = jnp.where(downward, -0.5 * (move @ hessian @ move), 0.0)
+    fall = -(slope * move).sum()
+    bends = jnp.where(downward, -0.5 * (move * matmul(hessian, move)).sum(), 0.0)
     return _Step(move, fall, fall + jnp.maximum(bends, 0.0), downward)
 
 
