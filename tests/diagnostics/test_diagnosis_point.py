@@ -99,9 +99,11 @@ def test_agreement_of_starts(ends, word, severity):
 
 def test_a_start_that_did_not_converge_matters_when_kept():
     assert diagnose(point(converged=(True, False, False))).trustworthy
-    diagnosis = diagnose(point(converged=(False, True, True)))
+    diagnosis = diagnose(point(converged=(False, True, True), configuration={"iterations": 3}))
     assert not diagnosis.trustworthy
     assert severities(diagnosis, "had not converged") == ["problem"]
+    stopped = diagnose(point(converged=(False, True, True)))  # before its iterations were over
+    assert severities(stopped, "stands still") == ["problem"]
 
 
 def test_an_optimum_in_closed_form_needs_no_other_start(built_ins, trees):
@@ -118,6 +120,7 @@ def test_an_optimum_in_closed_form_needs_no_other_start(built_ins, trees):
 def test_advice_names_options_that_the_method_has(method):
     options = defaults(getattr(catalogue.method(method), method))
     options |= {"starts": 1} if "starts" in options else {}
+    options |= {"iterations": 3} if "iterations" in options else {}
     tree = point((-100.0,), converged=(False,), method=method, configuration=options)
     advice = " ".join(finding.advice for finding in diagnose(tree).findings)
     named = [n for n in ("iterations", "steps", "tolerance") if n in advice]

@@ -240,7 +240,7 @@ def test_another_number_of_draws_is_the_same_fit(tmp_path: Path) -> None:
 
 def test_folders_of_something_else_and_methods_without_states_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("a letter")
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="holds no checkpoint"):
         fit("poisson_mixture", ROWS, checkpoint=tmp_path, **SETTINGS)
     with pytest.raises(UnsupportedError, match="use .*gibbs.* or "):
         fit("markov_chain", TOKENS, method="exact", seed=0, checkpoint=tmp_path)

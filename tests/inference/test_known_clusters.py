@@ -301,7 +301,7 @@ def test_labels_that_cannot_be_served_are_refused():
         ([None] * 10, "all unknown"),
         (list("abcaaaaaaa"), "3 different labels"),
         ("kind", "no table with columns"),
-        (np.zeros((10, 2)), "one label a row"),
+        (np.zeros((10, 2)), "one label for each row"),
     ):
         with pytest.raises(InputError, match=said):
             fit("poisson_mixture", COUNTS, labels=wrong, clusters=2, **arguments)

@@ -257,7 +257,7 @@ def test_weights_are_numbers_or_a_column():
         ([1, 2], "2 weights and 9 rows"),
         (-TIMES, r"weights\[0\] is -4"),
         ("n", "no table with columns"),
-        (["a"] * 9, "no numbers"),
+        (["a"] * 9, "not numeric"),
         (0 * TIMES, "all weights are 0"),
     ):
         with pytest.raises(InputError, match=said):

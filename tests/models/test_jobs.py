@@ -326,7 +326,7 @@ def test_every_question_is_answered_of_a_fit_of_every_job(job, tmp_path):
 
 
 def test_a_centre_that_the_data_decide_is_refused():
-    with pytest.raises(InputError, match="'centre' is computed from the data"):
+    with pytest.raises(InputError, match="'centre' is computed from the fitted data"):
         fit("regression_mixture", REGRESSION, method="em", seed=0, clusters=2, centre=[0.0, 0.0])
 
 

@@ -188,11 +188,12 @@ class RestoredFit:
 
     def row_coordinates(self) -> dict[str, np.ndarray]:
         """Labels of the rows, numbers where they have none."""
-        labels: Any = next(iter(self.observed.values())).coords.get(self.unit)
-        labels = value_names(self.observed).get(self.unit) if labels is None else labels
         count = self.structure.rows
-        named = labels is not None and len(labels) == count
-        return {self.unit: np.asarray(labels) if named else np.arange(count)}
+        # (what a column of codes stands for, before the places of as many lines)
+        coded = value_names(self.observed).get(self.unit)
+        known = next(iter(self.observed.values())).coords.get(self.unit)
+        labels = next((n for n in (coded, known) if n is not None and len(n) == count), None)
+        return {self.unit: np.arange(count) if labels is None else np.asarray(labels)}
 
 
 def precision_of(tree: xr.DataTree) -> AbstractContextManager[None]:
