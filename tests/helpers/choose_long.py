@@ -46,7 +46,6 @@ GUARDS = tuple(
         r"test_row_order\.py::test_batches_do_not",
         r"test_new_family\.py::test_every_method",
         r"test_networks\.py::test_samplers_draw",
-        r"test_em_far_apart\.py::test_lines_far",
         r"test_labels_of_numbers\.py::test_every_number",
         r"test_row_deterministics\.py::test_effects",
         r"tests/test_cli\.py::test_fit_is_the_call",
