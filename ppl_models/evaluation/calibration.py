@@ -37,6 +37,7 @@ from ppl_models.program.model import Model, evaluate
 from ppl_models.program.named_as_data import with_names_of_data
 from ppl_models.program.runtime.compiling import QUICK, in_batches
 from ppl_models.program.runtime.precision import scope
+from ppl_models.program.runtime.trial import attempted
 
 #: Names that programs have for the number of their rows.
 PLATES = ("sequences", "graphs", "rows")
@@ -135,7 +136,8 @@ def calibrate(
         data = {n: np.asarray(example[site]) for n, site in emitted.items()}
         fitted = model = with_units(model.with_data(data), structure)
         structure = replace(structure, coupled=model.pairs is not None)
-        if not plate and rows not in (structure.rows, *(len(v) for v in data.values())):
+        usual = set(plate) & set(PLATES)  # another one may be a size of something else
+        if not usual and rows not in (structure.rows, *(len(v) for v in data.values())):
             raise InputError(
                 f"rows is {rows}, and the program draws {structure.rows}, for it has no parameter "
                 f"{', '.join(PLATES[:-1])} or {PLATES[-1]} that says how many: give "
@@ -240,11 +242,7 @@ def _size_of_plate(source: Model, rows: int) -> list[str]:
 
 def _runs(source: Model) -> bool:
     """Whether the program runs to its end."""
-    try:
-        jax.eval_shape(simulate, source, random.key(0))
-    except Exception:  # whatever the program does with what it was not told
-        return False
-    return True
+    return attempted(lambda: jax.eval_shape(simulate, source, random.key(0))) is not None
 
 
 def _emitted(source: Model) -> dict[str, str]:
