@@ -115,7 +115,7 @@ def by_shapes(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def make_room() -> bool:
-    """Forget compiled programs when a system of memory maps is half full; whether it was.
+    """Forget compiled programs when three quarters of the memory maps are used; whether they were.
 
     A compiled program holds about ten memory maps for as long as JAX keeps it. Linux allows a
     process some 65,000; the compilation after the last one ends the process without a word. What is
@@ -129,7 +129,7 @@ def make_room() -> bool:
         most = int(MOST_MAPS.read_text())
     except OSError:  # not Linux, where the system sets no such bound
         return False
-    if 2 * held < most:
+    if 4 * held < 3 * most:
         return False
     jax.clear_caches()
     gc.collect()
