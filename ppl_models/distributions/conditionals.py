@@ -304,6 +304,22 @@ class InverseGammaScaleConditional(NamedTuple):
         return jnp.sqrt(self.rate / random.gamma(key, self.concentration, dtype=self.rate.dtype))
 
 
+class InverseGammaConditional(NamedTuple):
+    """A variance that is inverse-gamma."""
+
+    concentration: Array
+    rate: Array
+
+    def mode(self) -> Array:
+        """``b / (a + 1)``, at least the smallest positive number."""
+        tiny = jnp.finfo(self.rate.dtype).tiny
+        return jnp.clip(self.rate / jnp.clip(self.concentration + 1, tiny), tiny)
+
+    def sample(self, key: Array) -> Array:
+        """One draw."""
+        return self.rate / random.gamma(key, self.concentration, dtype=self.rate.dtype)
+
+
 class InverseWishartConditional(NamedTuple):
     """Inverse-Wishart with degrees of freedom and a scale matrix."""
 

@@ -13,6 +13,7 @@ from ppl_models.distributions import (
     CategoricalVector,
     DiagonalGaussian,
     FullGaussian,
+    NoiseVarianceGaussian,
     PoissonVector,
     SphericalGaussian,
     TiedGaussian,
@@ -75,6 +76,18 @@ TABLE = {
         dist.MultivariateNormal(t.LOC[:, None], scale_tril=np.linalg.cholesky(t.COVARIANCE[0])),
         t.X,
         TiedGaussian,
+    ),
+    "low rank": lambda t: (
+        dist.LowRankMultivariateNormal(
+            t.LOC[:, None], t.COVARIANCE[:, None, :, :2], t.SCALE[:, None] ** 2
+        ),
+        t.X,
+        NoiseVarianceGaussian,
+    ),
+    "low rank, one loading for all": lambda t: (
+        dist.LowRankMultivariateNormal(t.LOC[:, None], t.COVARIANCE[0, :, :1], t.SCALE[0]),
+        t.X,
+        NoiseVarianceGaussian,
     ),
     "bernoulli": lambda t: (dist.Bernoulli(t.PROBS[:, None]).to_event(1), t.BITS, BernoulliVector),
     "bernoulli, logits": lambda t: (

@@ -32,13 +32,14 @@ from ppl_models.distributions.exponential.factors.scores import (
     HiddenFactors,
     factor_scores,
     lower_triangular,
+    over_components,
     score_sums,
 )
 from ppl_models.distributions.exponential.factors.start import principal_factors
 from ppl_models.distributions.exponential.factors.updates import (
     loadings_conditional,
     loc_conditional,
-    noise_conditional,
+    noise_sums,
     unexplained_squares,
 )
 from ppl_models.distributions.exponential.family import (
@@ -65,6 +66,7 @@ class LowRankGaussian(RowDraws, ExponentialFamily):
         "scale": (InverseGammaScale,),
     }
     support = constraints.real_vector
+    noise_parameter = "scale"  #: which parameter is the size of the noise
 
     def __init__(self, loc: Any, loadings: Any, scale: Any, *, validate_args: bool | None = None):
         self.loc, self.loadings, self.scale = real(loc), real(loadings), real(scale)
@@ -136,7 +138,8 @@ class LowRankGaussian(RowDraws, ExponentialFamily):
         shape = (*self.batch_shape, *self.event_shape)
         noise = jnp.broadcast_to(self._noise, shape)
         by_component = jnp.broadcast_to(self.loc, shape) - centre, self._each(), noise
-        logits, mean, covariance = lax.map(component, by_component)
+        numbers = prepared.size * shape[0]
+        logits, mean, covariance = over_components(component, by_component, numbers)
         return logits, HiddenFactors(prepared, mean, covariance)
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:
@@ -197,7 +200,8 @@ class LowRankGaussian(RowDraws, ExponentialFamily):
 
         shape = (*self.batch_shape, *self.event_shape)
         mu = jnp.broadcast_to(self.loc, shape) - centre
-        return lax.map(component, (weights, mu, mean, covariance))
+        by_component = weights, mu, mean, covariance
+        return over_components(component, by_component, rows.size * count)
 
     def finalize(self, added: Any, *, missing: bool, centre: Array) -> Statistics:
         """The sums, and ``about``, the locations that they were taken about."""
@@ -238,7 +242,7 @@ class LowRankGaussian(RowDraws, ExponentialFamily):
         shared: bool,
     ) -> Any | None:
         """Normals for location and loadings, inverse-gamma for the noise, given the scores."""
-        if parameter == "scale":
+        if parameter == self.noise_parameter:
             return self._noise_conditional(prior, statistics, centre, shared)
         update = loc_conditional if parameter == "loc" else loadings_conditional
         return update(self.loc, self._each(), self._noise, prior, statistics, shared=shared)
@@ -273,15 +277,22 @@ class LowRankGaussian(RowDraws, ExponentialFamily):
 
     def _noise_conditional(
         self, prior: Any, statistics: Statistics, centre: Array, shared: bool
-    ) -> InverseGammaScaleConditional:
-        return noise_conditional(
+    ) -> Any:
+        """The inverse-gamma posterior of the noise's variances."""
+        count, squares = noise_sums(
             self._residuals(statistics),
             prior,
             statistics,
             centre,
-            one_size=self.parameter_dims["scale"] == 0,
+            one_size=self.parameter_dims[self.noise_parameter] == 0,
             shared=shared,
         )
+        return self._noise_posterior(prior, 0.5 * count, 0.5 * squares)
+
+    def _noise_posterior(self, prior: Any, count: Array, squares: Array) -> Any:
+        """Of half the number of residuals, and half their squares."""
+        a, b = (-0.5, 0.0) if prior is None else (prior.concentration, prior.rate)
+        return InverseGammaScaleConditional(a + count, b + squares)
 
 
 class FactorGaussian(LowRankGaussian):

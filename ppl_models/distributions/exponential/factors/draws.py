@@ -6,11 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, random
+from jax import Array, lax, random
 
-from ppl_models.data.missing import missing_cells
+from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.contraction import matmul
-from ppl_models.distributions.exponential.factors.scores import DrawnFactors, factor_scores
+from ppl_models.distributions.exponential.factors.scores import (
+    DrawnFactors,
+    factor_scores,
+    over_components,
+)
 
 
 class RowDraws:
@@ -37,13 +41,42 @@ class RowDraws:
         return shape, rows, loc, loadings.reshape(-1, features, factors), noise
 
     def pointwise(self, value: Array) -> Array:
-        """Log-density row by row."""
+        """Log-density row by row; of rows that differ in their locations alone, by products."""
+        batch = self.batch_shape
+        axes = (self.loadings.shape[:-2], self._noise.shape[:-1])
+        if batch and batch[-1] > 1 and all(a[-1:] in ((), (1,)) for a in axes):
+            return self._about_own_locations(value)
         shape, *by_row = self._by_row(value)
 
         def row(x: Array, *parameters: Array) -> Array:
             return factor_scores(x[:, None], *parameters, missing=True)[0][0]
 
         return jax.vmap(row)(*by_row).reshape(shape)
+
+    def _about_own_locations(self, value: Array) -> Array:
+        """Of rows whose loadings and noise are those of their component: residuals about 0."""
+        features, factors = self.loadings.shape[-2:]
+        residual = value - self.loc
+        shape = jnp.broadcast_shapes(residual.shape[:-1], self.batch_shape)
+        residual = jnp.broadcast_to(residual, (*shape, features))
+        outer = (*shape[:-1], 1)
+        residual = jnp.swapaxes(residual.reshape(-1, shape[-1], features), -1, -2)
+        loadings = jnp.broadcast_to(self.loadings, (*outer, features, factors))
+        noise = jnp.broadcast_to(self._noise, (*outer, features)).reshape(-1, features)
+        of_components = residual, loadings.reshape(-1, features, factors), noise
+
+        def densities(missing: bool) -> Array:
+            def component(of: tuple[Array, Array, Array]) -> Array:
+                x, loadings, noise = of
+                loc = jnp.zeros(features, x.dtype)
+                return factor_scores(x, loc, loadings, noise, missing=missing)[0]
+
+            return over_components(component, of_components, residual.size)
+
+        if not isinstance(value, jax.core.Tracer):
+            return densities(has_missing(value)).reshape(shape)
+        gaps = missing_cells(value).any()
+        return lax.cond(gaps, lambda: densities(True), lambda: densities(False)).reshape(shape)
 
     def draw_hidden(
         self, key: Array, prepared: Any, chosen: Array, *, missing: bool, centre: Array

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
+from ppl_models import memory
 from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.contraction import matmul, sum_over_rows
 from ppl_models.distributions.exponential.gaussian import LOG_TWO_PI
 from ppl_models.distributions.exponential.squares.moments import inverse_factor
+
+
+def over_components(function: Callable[[Any], Any], of_components: Any, numbers: int) -> Any:
+    """A function of every component: side by side where that fits a cache, else in turn.
+
+    Args:
+        function: of one component.
+        of_components: its arguments, with an axis of components in front.
+        numbers: component x feature x row.
+    """
+    together = numbers <= memory.SMALL_DATA_NUMBERS
+    return jax.vmap(function)(of_components) if together else lax.map(function, of_components)
 
 
 class HiddenFactors(NamedTuple):
@@ -70,10 +85,32 @@ def factor_scores(
         covariance = matmul(jnp.swapaxes(inverse, -1, -2), inverse)
         mean = matmul(covariance, b.T[..., None])[..., 0].T
         count = shown.sum(0)
-    left = y - matmul(relative, mean)
-    left = left if seen is None else jnp.where(seen, left, 0)
-    squares = (left**2).sum(0) + (mean**2).sum(0)
+    squares = _least_squares(y, relative, mean, 1.0 if seen is None else shown)
     return -0.5 * (squares + count * LOG_TWO_PI) - half, mean, covariance
+
+
+@jax.custom_jvp
+def _least_squares(y: Array, relative: Array, mean: Array, shown: Any) -> Array:
+    """``|y - Λ f|² + |f|²`` of every row at the f where it is least, over the cells shown.
+
+    There it has no slope in f, so that none is passed through how f was found. The rule is itself
+    differentiated for second derivatives, in which f takes part.
+    """
+    left = _unexplained(y, relative, mean, shown)
+    return (left**2).sum(0) + (mean**2).sum(0)
+
+
+@_least_squares.defjvp
+def _slope_of_least_squares(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    y, relative, mean, shown = primals
+    moved_y, moved_relative, *_ = tangents
+    left = _unexplained(y, relative, mean, shown)
+    slope = 2 * (left * (moved_y - matmul(moved_relative, mean))).sum(0)
+    return (left**2).sum(0) + (mean**2).sum(0), slope
+
+
+def _unexplained(y: Array, relative: Array, mean: Array, shown: Any) -> Array:
+    return (y - matmul(relative, mean)) * shown
 
 
 def score_sums(

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from ppl_models.distributions.conditionals import (
-    InverseGammaScaleConditional,
     MultivariateNormalConditional,
     NormalConditional,
 )
@@ -84,7 +83,7 @@ def loadings_conditional(
     return MultivariateNormalConditional(linear, precision, jnp.zeros_like(linear))
 
 
-def noise_conditional(
+def noise_sums(
     squares: Array,
     prior: Any | None,
     statistics: Statistics,
@@ -92,12 +91,12 @@ def noise_conditional(
     *,
     one_size: bool,
     shared: bool,
-) -> InverseGammaScaleConditional:
-    """The inverse-gamma posterior of the noise's variances.
+) -> tuple[Array, Array]:
+    """How many residuals there are of every variance of the noise, and their squares summed.
 
     Args:
         squares: :func:`unexplained_squares`.
-        prior: of the standard deviations (None: flat).
+        prior: of the noise (None: flat).
         statistics: see ``score_sums``.
         centre: the shift under which they were taken.
         one_size: whether the noise of all features has one size.
@@ -110,8 +109,7 @@ def noise_conditional(
         squares, count = squares.sum(-1), count.sum(-1)
     if shared:
         squares, count = squares.sum(0), count.sum(0)
-    a, b = (-0.5, 0.0) if prior is None else (prior.concentration, prior.rate)
-    return InverseGammaScaleConditional(a + 0.5 * count, b + 0.5 * squares)
+    return count, squares
 
 
 def _pooled(statistics: Statistics, count: Array, centre: Array) -> Array:
