@@ -274,6 +274,8 @@ class MultivariateNormalConditional(NamedTuple):
 
     def mode(self) -> Array:
         """The mean."""
+        if self.linear.shape[-1] == 1:  # no matrices, each of which is a call of a library
+            return self.linear / self.precision[..., 0] + self.shift
         return jnp.linalg.solve(self.precision, self.linear[..., None])[..., 0] + self.shift
 
     def sample(self, key: Array) -> Array:

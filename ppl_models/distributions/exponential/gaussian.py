@@ -22,8 +22,8 @@ from ppl_models.data.missing import missing_cells
 from ppl_models.distributions.conditionals import InverseGammaScaleConditional, NormalConditional
 from ppl_models.distributions.described import means_in_words
 from ppl_models.distributions.exponential.family import Statistics, spread
-from ppl_models.distributions.exponential.located import Located, about
 from ppl_models.distributions.exponential.squares.cancellation import resolved
+from ppl_models.distributions.exponential.squares.located import Located, about
 from ppl_models.distributions.exponential.stacked import ones, stack
 from ppl_models.distributions.priors.scales_and_blocks import InverseGammaScale
 

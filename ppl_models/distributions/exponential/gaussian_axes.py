@@ -29,7 +29,7 @@ from ppl_models.distributions.exponential.family import (
 from ppl_models.distributions.exponential.gaussian import FactorisedGaussian
 from ppl_models.distributions.exponential.gaussian_full import SeparateGaussian
 from ppl_models.distributions.exponential.gaussian_matrix import MatrixGaussian
-from ppl_models.distributions.exponential.located import about
+from ppl_models.distributions.exponential.squares.located import about
 from ppl_models.distributions.priors.axis_shape import AxisShape, AxisShapeConditional, unit_product
 from ppl_models.distributions.priors.orientation import (
     RotationConditional,

@@ -35,8 +35,8 @@ from ppl_models.distributions.exponential.family import (
     real,
 )
 from ppl_models.distributions.exponential.gaussian import FLOOR
-from ppl_models.distributions.exponential.located import about
 from ppl_models.distributions.exponential.squares.cancellation import apart, resolved_matrix
+from ppl_models.distributions.exponential.squares.located import about
 from ppl_models.distributions.exponential.squares.moments import (
     BAND,
     by_pairs,
