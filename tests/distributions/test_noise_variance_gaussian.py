@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -163,3 +165,28 @@ def test_covariances_of_components():
     np.testing.assert_array_equal(mean, loc)
     np.testing.assert_allclose(covariance, expected, rtol=1e-12)
     assert "2 factors explain" in NoiseVarianceGaussian.summarise(named, 0, list("abcd"))
+
+
+def test_next_to_no_noise_value_and_slope_keep_their_digits():
+    """Of a feature that the factor explains all but entirely, by exact fractions.
+
+    The sums of squares that NumPyro subtracts are 1e20 there: it is off by thousands of nats.
+    """
+    loc, loadings = np.array([0.5, -1.0, 2.0]), np.array([1.5, 0.5, -0.25])
+    variance, x = np.array([1.0, 1e-20, 0.5]), np.array([2.5, 0.75, 1.0])
+    exact = [[Fraction(float(v)) for v in values] for values in (x - loc, loadings, variance)]
+    residual, loading, noise = exact
+    size = 1 + sum(a * a / v for a, v in zip(loading, noise, strict=True))
+    score = sum(a * r / v for a, r, v in zip(loading, residual, noise, strict=True)) / size
+    white = [(r - a * score) / v for r, a, v in zip(residual, loading, noise, strict=True)]
+    square = float(sum(w * r for w, r in zip(white, residual, strict=True)))
+    determinant = np.log(float(size)) + np.log(variance).sum()
+    expected = -0.5 * (square + determinant + 3 * np.log(2 * np.pi))
+
+    def density(loc):
+        family = NoiseVarianceGaussian(loc[None, None], loadings[None, None, :, None], variance)
+        return family.log_prob(np.tile(x, (2, 1)))[0, 0]
+
+    value, slope = jax.jit(jax.value_and_grad(density))(jnp.asarray(loc))
+    np.testing.assert_allclose(value, expected, rtol=1e-9)
+    np.testing.assert_allclose(slope, [float(w) for w in white], rtol=1e-5)

@@ -85,32 +85,10 @@ def factor_scores(
         covariance = matmul(jnp.swapaxes(inverse, -1, -2), inverse)
         mean = matmul(covariance, b.T[..., None])[..., 0].T
         count = shown.sum(0)
-    squares = _least_squares(y, relative, mean, 1.0 if seen is None else shown)
+    left = y - matmul(relative, mean)
+    left = left if seen is None else left * shown
+    squares = (left**2).sum(0) + (mean**2).sum(0)
     return -0.5 * (squares + count * LOG_TWO_PI) - half, mean, covariance
-
-
-@jax.custom_jvp
-def _least_squares(y: Array, relative: Array, mean: Array, shown: Any) -> Array:
-    """``|y - Λ f|² + |f|²`` of every row at the f where it is least, over the cells shown.
-
-    There it has no slope in f, so that none is passed through how f was found. The rule is itself
-    differentiated for second derivatives, in which f takes part.
-    """
-    left = _unexplained(y, relative, mean, shown)
-    return (left**2).sum(0) + (mean**2).sum(0)
-
-
-@_least_squares.defjvp
-def _slope_of_least_squares(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    y, relative, mean, shown = primals
-    moved_y, moved_relative, *_ = tangents
-    left = _unexplained(y, relative, mean, shown)
-    slope = 2 * (left * (moved_y - matmul(moved_relative, mean))).sum(0)
-    return (left**2).sum(0) + (mean**2).sum(0), slope
-
-
-def _unexplained(y: Array, relative: Array, mean: Array, shown: Any) -> Array:
-    return (y - matmul(relative, mean)) * shown
 
 
 def score_sums(
