@@ -49,8 +49,8 @@ AXES = {
 
 
 def _parameters(axes):
-    whole = LOC, LOADINGS, VARIANCE
-    return tuple(jnp.asarray(v[place]) for v, place in zip(whole, AXES[axes], strict=True))
+    every = LOC, LOADINGS, VARIANCE
+    return tuple(jnp.asarray(v[place]) for v, place in zip(every, AXES[axes], strict=True))
 
 
 def _numpyro(parameters, rows):
