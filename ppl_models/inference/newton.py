@@ -35,6 +35,7 @@ class _Step(NamedTuple):
     fall: Array  #: by the slope alone
     worth: Array  #: of the slope, or of a curvature that points down
     downward: Array  #: whether there is one
+    known: Array  #: whether slope and Hessian are numbers
 
 
 def minimise(
@@ -43,6 +44,8 @@ def minimise(
     steps: int,
     curvature: Callable[[Array], Array] | None = None,
     farthest: Array | float = FARTHEST,
+    *,
+    differences: bool = False,
 ) -> Array:
     """A point where a function is no larger than at its start, by Newton's method.
 
@@ -53,12 +56,23 @@ def minimise(
         curvature: a cheaper function with about the same Hessian, such as the loss of a sample of
             rows (Roosta-Khorasani and Mahoney 2019, Mathematical Programming 174).
         farthest: how far a coordinate moves in a step of Newton's method, ``(parameter,)``.
+        differences: take the Hessian from differences of slopes. A density that is clamped, such
+            as NumPyro's of a Bernoulli variable of probability 0, has slopes, and NaN for their
+            derivative.
 
     >>> found = minimise(lambda v: ((v - 3) ** 2).sum() + v[0] ** 2, jnp.zeros(2), 50)
     >>> found.round(2).tolist()
     [1.5, 3.0]
     """
-    return minimise_and_tell(loss, start, steps, curvature, farthest)[0]
+    return minimise_and_tell(loss, start, steps, curvature, farthest, differences=differences).place
+
+
+class Found(NamedTuple):
+    """Where a minimisation ended."""
+
+    place: Array
+    there: Array  #: whether there is no more to be had
+    bends: Array  #: whether the Hessian is a number there, without which no step is taken
 
 
 def minimise_and_tell(
@@ -69,7 +83,8 @@ def minimise_and_tell(
     farthest: Array | float = FARTHEST,
     *,
     enough: Array | float = 0.0,
-) -> tuple[Array, Array]:
+    differences: bool = False,
+) -> Found:
     """As :func:`minimise`, and whether there is no more to be had there.
 
     That is so where neither the slope nor a curvature that points down promised the last step a
@@ -83,21 +98,23 @@ def minimise_and_tell(
         curvature: see :func:`minimise`.
         farthest: see :func:`minimise`.
         enough: a fall that does not matter.
+        differences: see :func:`minimise`.
 
     >>> saddle = lambda v: (v[0] ** 2 - 1) ** 2 + v[1] ** 2
-    >>> found, there = minimise_and_tell(saddle, jnp.zeros(2), 50)
-    >>> found.round(2).tolist() in ([1.0, 0.0], [-1.0, 0.0]), bool(there)
+    >>> found = minimise_and_tell(saddle, jnp.zeros(2), 50)
+    >>> found.place.round(2).tolist() in ([1.0, 0.0], [-1.0, 0.0]), bool(found.there)
     (True, True)
-    >>> bool(minimise_and_tell(saddle, jnp.zeros(2), 0)[1])
+    >>> bool(minimise_and_tell(saddle, jnp.zeros(2), 0).there)
     False
     """
+    yes = jnp.ones((), bool)
     if start.size == 0:  # as of effects that add up to zero over one cluster
-        return start, jnp.ones((), bool)
+        return Found(start, yes, yes)
     if start.size > LARGEST:
-        return _lbfgs(loss, start, steps), jnp.ones((), bool)
-    curved = loss if curvature is None else curvature
-    place, value, left = _newton(loss, start, steps, curved, farthest)
-    return place, left <= jnp.maximum(enough, rounding(value))
+        return Found(_lbfgs(loss, start, steps), yes, yes)
+    bends = _bends_of(loss if curvature is None else curvature, differences=differences)
+    place, value, left, bent = _newton(loss, start, steps, bends, farthest)
+    return Found(place, left <= jnp.maximum(enough, rounding(value)), bent)
 
 
 def promised_fall(
@@ -105,20 +122,41 @@ def promised_fall(
     place: Array,
     curvature: Callable[[Array], Array] | None = None,
     farthest: Array | float = FARTHEST,
+    *,
+    differences: bool = False,
 ) -> Array:
     """The fall that a step of Newton's method promises, by slope and downward curvature.
+
+    Infinite where slope or Hessian are no numbers, so that it is not known.
 
     Args:
         loss: see :func:`minimise`.
         place: ``(parameter,)``, at most ``LARGEST``.
         curvature: see :func:`minimise`.
         farthest: see :func:`minimise`.
+        differences: see :func:`minimise`.
 
     >>> promised_fall(lambda v: ((v - 3) ** 2).sum(), jnp.array([3.0])).item()
     0.0
     """
-    bends = jax.hessian(loss if curvature is None else curvature)(place)
-    return _step(jax.grad(loss)(place), bends, farthest).worth
+    bends = _bends_of(loss if curvature is None else curvature, differences=differences)
+    return _step(jax.grad(loss)(place), bends(place), farthest).worth
+
+
+def _bends_of(loss: Callable[[Array], Array], *, differences: bool) -> Callable[[Array], Array]:
+    """The Hessian, by automatic differentiation or by differences of slopes."""
+    if not differences:
+        return jax.hessian(loss)
+    slope = jax.grad(loss)
+
+    def hessian(place: Array) -> Array:
+        # the cube root of the precision balances rounding and the curvature's own change
+        reach = jnp.cbrt(jnp.finfo(place.dtype).eps) * jnp.maximum(1.0, jnp.abs(place))
+        moves = jnp.diag(reach)
+        rows = lax.map(lambda m: slope(place + m) - slope(place - m), moves) / (2 * reach[:, None])
+        return 0.5 * (rows + rows.T)
+
+    return hessian
 
 
 def curvature_units(hessian: Array) -> Array:
@@ -151,14 +189,16 @@ def _step(slope: Array, hessian: Array, farthest: Array | float) -> _Step:
     move = jnp.where(jnp.isfinite(move).all(), move, 0.0)
     fall = -(slope * move).sum()
     bends = jnp.where(downward, -0.5 * (move * matmul(hessian, move)).sum(), 0.0)
-    return _Step(move, fall, fall + jnp.maximum(bends, 0.0), downward)
+    known = jnp.isfinite(hessian).all() & jnp.isfinite(slope).all()
+    worth = jnp.where(known, fall + jnp.maximum(bends, 0.0), jnp.inf)
+    return _Step(move, fall, worth, downward, known)
 
 
 def _newton(
-    loss: Callable, start: Array, steps: int, curved: Callable, farthest: Array | float
-) -> tuple[Array, Array, Array]:
-    """Where it ended, the value there, and what its last step promised."""
-    slope_of, hessian = jax.grad(loss), jax.hessian(curved)
+    loss: Callable, start: Array, steps: int, hessian: Callable, farthest: Array | float
+) -> tuple[Array, Array, Array, Array]:
+    """Where it ended, the value there, what its last step promised, and whether it was known."""
+    slope_of = jax.grad(loss)
 
     def going(state: Any) -> Array:
         count, *_, gained = state
@@ -166,7 +206,8 @@ def _newton(
 
     def step(state: Any) -> Any:
         count, place, value, *_ = state
-        move, fall, promised, downward = _step(slope_of(place), hessian(place), farthest)
+        slope, bends = slope_of(place), hessian(place)
+        move, fall, promised, downward, known = _step(slope, bends, farthest)
         length, reached = _halved(loss, place, value, move, fall)
         most = 1 / jnp.maximum((jnp.abs(move) / farthest).max(), jnp.finfo(place.dtype).tiny)
         most = jnp.where(downward & (length == 1) & (reached < value), most, 0.0)
@@ -174,11 +215,11 @@ def _newton(
         better = reached < value
         place = jnp.where(better, place + length * move, place)
         gained = better & (promised > rounding(value))
-        return count + 1, place, jnp.where(better, reached, value), promised, gained
+        return count + 1, place, jnp.where(better, reached, value), promised, known, gained
 
-    value = loss(start)
-    first = (0, start, value, jnp.full_like(value, jnp.inf), jnp.ones((), bool))
-    return lax.while_loop(going, step, first)[1:4]
+    value, yes = loss(start), jnp.ones((), bool)
+    first = (0, start, value, jnp.full_like(value, jnp.inf), yes, yes)
+    return lax.while_loop(going, step, first)[1:5]
 
 
 def _halved(

@@ -219,7 +219,7 @@ class Problem:
     @cached_property
     def row_order(self) -> bool:
         """Whether a row's density depends on its place or on the other rows."""
-        if self.structure.indexed or self.structure.chain is not None:
+        if self.structure.own_axes:
             return True
         if self.known_row_order is not None:
             return self.known_row_order

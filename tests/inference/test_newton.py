@@ -18,7 +18,7 @@ def _saddle(v):
 def test_a_saddle_is_left_whatever_the_units():
     with jax.enable_x64(True):
         for start in ([0.0, 5.0], [1e-9, 5.0], [0.0, -40.0]):
-            place, there = minimise_and_tell(
+            place, there, _ = minimise_and_tell(
                 _saddle, jnp.array(start), 30, farthest=jnp.array([1e4, 10.0])
             )
             np.testing.assert_allclose(np.abs(place), [1000.0, 5.0], rtol=1e-6)
@@ -51,6 +51,25 @@ def test_flat_directions_are_no_saddles():
         def loss(v):
             return 8.0 + jnp.exp(2 * v[0]) - 1e-9 * v[0] ** 2 + (v[1] - 1) ** 2
 
-        place, there = minimise_and_tell(loss, jnp.array([-12.0, 1.0]), 20)
+        place, there, _ = minimise_and_tell(loss, jnp.array([-12.0, 1.0]), 20)
     assert there
     assert place[1] == 1.0
+
+
+def _clamped(v):
+    """Slopes everywhere, and no second derivative: 0 · ∞ where a probability of 0 is clamped."""
+    never = jnp.clip(0.0 * v[0], jnp.finfo(v.dtype).tiny, 1.0)
+    return (v[0] - 3) ** 2 + jnp.log(never) + (v[1] * v[0]) ** 2
+
+
+def test_a_hessian_that_is_no_number_is_told_and_replaced_by_differences():
+    for precise in (False, True):
+        with jax.enable_x64(precise):
+            start = jnp.array([1.0, 2.0])
+            assert np.isfinite(jax.grad(_clamped)(start)).all()
+            stands = minimise_and_tell(_clamped, start, 30)
+            assert not stands.there and not stands.bends
+            assert promised_fall(_clamped, start) == jnp.inf
+            moves = minimise_and_tell(_clamped, start, 60, differences=True)
+            assert moves.there and moves.bends
+            np.testing.assert_allclose(moves.place, [3.0, 0.0], atol=1e-7 if precise else 1e-2)

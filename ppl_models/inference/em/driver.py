@@ -18,7 +18,7 @@ from ppl_models.inference.em.collapse import collapsed_runs, without_bound
 from ppl_models.inference.em.label_order import reordered
 from ppl_models.inference.em.loop import EMRuns, run_em
 from ppl_models.inference.em.network import NOTE, run_network_em
-from ppl_models.inference.em.polish import polished, stands
+from ppl_models.inference.em.polish import NATS, nats_left, polished
 from ppl_models.inference.em.row_sample import best_on_sample, row_sample
 from ppl_models.inference.em.search import final_objective, go_on, search
 from ppl_models.inference.em.split_merge import Moves, movable
@@ -38,7 +38,7 @@ from ppl_models.inference.objective import (
 )
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
-from ppl_models.inference.rowwise.m_step import rowwise_plan
+from ppl_models.inference.rowwise.m_step import RowwisePlan, rowwise_plan, take_differences
 from ppl_models.inference.rowwise.starts import rowwise_starts
 from ppl_models.inference.statistics.e_step import hard, soft
 from ppl_models.inference.statistics.m_step import conjugate_sites
@@ -198,17 +198,26 @@ def em_with_density(
         better = reordered(problem, runs.values)
         if better is not None:
             runs = go_on(runs, run_from(_arrays(better), iterations))
+    run_again = partial(run_from, values, iterations)
+    plan = None if problem.sums_rows_up else rowwise_plan(problem, flat=flat)
     stuck = np.zeros(len(runs.converged), bool)
-    if assignments == "soft" and not problem.sums_rows_up and _to_polish(problem, flat=flat):
-        stopped, runs = runs.converged, polished(problem, runs, flat=flat)
+    if plan is not None and assignments == "soft" and _to_polish(problem, plan):
+        stopped, (runs, bends) = runs.converged, polished(problem, runs, flat=flat)
+        if not bends.all() and take_differences(problem, flat=flat):
+            runs = run_again()
+            stopped, (runs, _) = runs.converged, polished(problem, runs, flat=flat)
         for _ in range(ROUNDS):
             if not (stopped & ~runs.converged).any():
                 break
             runs = go_on(runs, run_from(_arrays(runs.values), iterations))
-            stopped, runs = runs.converged, polished(problem, runs, flat=flat)
+            stopped, (runs, _) = runs.converged, polished(problem, runs, flat=flat)
         stuck = stopped & ~runs.converged
-    elif free and problem.blocks is None and run is None:
-        stuck = runs.converged & ~stands(problem, runs, free, assign, flat=flat)
+    elif problem.blocks is None and run is None:
+        left = nats_left(problem, runs, free, assign, flat=flat)
+        if not np.isfinite(left).all() and take_differences(problem, flat=flat):
+            runs = run_again()
+            left = nats_left(problem, runs, free, assign, flat=flat)
+        stuck = runs.converged & ~(left <= NATS)
         runs = replace(runs, converged=runs.converged & ~stuck)
     method = Method("point", assignments, OBJECTIVES[assignments, priors])
     result = best_start(problem, runs, initializations, method, stuck)
@@ -239,10 +248,9 @@ def _of_network(
     return result
 
 
-def _to_polish(problem: Problem, *, flat: bool) -> bool:
+def _to_polish(problem: Problem, plan: RowwisePlan) -> bool:
     """Whether Newton's method continues from where EM stopped: not for large probability tables."""
     size = sum(int(np.prod(site.shape)) for site in problem.structure.sites)
-    plan = rowwise_plan(problem, flat=flat)
     return bool(plan.free) or plan.errors is not None or size <= LARGEST
 
 

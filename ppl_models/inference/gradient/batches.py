@@ -133,10 +133,9 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
     size, weights = min(size, len(chosen)), None
     if problem.model.weights is not None:
         weights = jnp.asarray(np.asarray(problem.model.weights)[chosen])
-    if problem.structure.indexed and len(chosen) == problem.structure.rows:
+    if problem.structure.own_axes and len(chosen) == problem.structure.rows:
         arrays = {n: jnp.asarray(v) for n, v in problem.model.data.items()}
         return Batches((Bucket(arrays, len(chosen), weights),), len(chosen), seed)
-    data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
     if problem.row_order:
         if len(chosen) < problem.structure.rows:
             if sites := problem.structure.given_locals:
@@ -147,6 +146,7 @@ def make_batches(problem: Problem, chosen: np.ndarray, size: int, seed: int) -> 
             why = SEVERAL_CELLS if problem.structure.indexed else PLACES
             raise InputError(f"{why}, so that none can be left out for validation: {ADVICE}")
         size = len(chosen)
+    data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
     ragged = {
         name: emission.tokens for name, emission in problem.autoregressive.items() if emission.ends
     }

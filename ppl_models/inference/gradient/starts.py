@@ -48,10 +48,10 @@ def em_mode(problem: Problem, key: Array) -> Globals | None:
     """
     hides = problem.structure.assignment is not None or problem.states
     rows = problem.structure.rows
-    small = (rows <= SEED_ROWS or problem.structure.indexed) and problem.offers(*ROW_DENSITIES)
+    small = (rows <= SEED_ROWS or problem.structure.own_axes) and problem.offers(*ROW_DENSITIES)
     if not hides or not problem.structure.sites or not (small or problem.offers(*STATISTICS)):
         return None
-    if rows > SEED_ROWS and not problem.structure.indexed:
+    if rows > SEED_ROWS and not problem.structure.own_axes:
         chosen = np.sort(np.random.default_rng(0).permutation(rows)[:SEED_ROWS])
         data = {n: np.asarray(v)[chosen] for n, v in problem.model.data.items()}
         model = problem.model.with_data(data)
@@ -112,7 +112,7 @@ def _other_starts(problem: Problem, key: Array, starts: int) -> tuple[list[Globa
     if problem.row_order:
         chosen = np.arange(structure.rows)
     sample = {n: jnp.asarray(v) for n, v in model.data.items()}
-    if not structure.indexed:
+    if not structure.own_axes:
         sample = {n: v[chosen] for n, v in sample.items()}
     factor: Any = structure.rows / len(chosen)
     if model.weights is not None:

@@ -85,7 +85,7 @@ def row_log_densities(
     model: Model, structure: Structure, values: Globals, data: Mapping[str, Array]
 ) -> Array:
     """Log-density of the rows of a batch, assignments summed out, ``(row,)``."""
-    if structure.indexed:  # a batch is all rows
+    if structure.own_axes:  # a batch is all rows
         return logsumexp(model.logits(values, structure), axis=0)
     rows = next(iter(data.values())).shape[0]
     batch = model.with_data(data)
@@ -129,7 +129,7 @@ def take_steps(
         log_likelihood = jnp.zeros(())
         for (bucket, weights), chosen in zip(buckets, rows, strict=True):
             data, scale = bucket, 1.0
-            if not structure.indexed:
+            if not structure.own_axes:
                 data = {n: v[chosen[place]] for n, v in bucket.items()}
                 scale = len(next(iter(bucket.values()))) / chosen.shape[1]
                 weights = None if weights is None else weights[chosen[place]]
@@ -180,6 +180,6 @@ def _summed_density(
     *,
     structure: Structure,
 ) -> Array:
-    data = bucket if structure.indexed else {n: v[rows] for n, v in bucket.items()}
+    data = bucket if structure.own_axes else {n: v[rows] for n, v in bucket.items()}
     by_row = jnp.where(present, row_log_densities(model, structure, values, data), 0)
     return (by_row if weights is None else by_row * weights[rows]).sum()

@@ -10,7 +10,7 @@ covariances of rows that are measured with known errors, see :mod:`.known_errors
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from jax import Array, lax
 
 from ppl_models.distributions.conditionals import DirichletConditional
 from ppl_models.distributions.priors.broadcast import plain_prior
-from ppl_models.inference.newton import FARTHEST, minimise
+from ppl_models.inference.newton import FARTHEST, minimise, promised_fall, rounding
 from ppl_models.inference.prior_places import reaches
 from ppl_models.inference.problem import Problem
 from ppl_models.inference.rowwise.known_errors import KnownErrors, find_known_errors, modes
@@ -49,6 +49,7 @@ class RowwisePlan:
         sample: rows that Hessians are taken of; 0 for all.
         tables: the sites of probabilities, whose mode has a closed form.
         errors: locations and covariances of rows with known errors, whose mode has one; or None.
+        differences: whether Hessians are taken from differences of slopes, see ``minimise``.
     """
 
     weights: str | None
@@ -56,6 +57,7 @@ class RowwisePlan:
     sample: int = 0
     tables: tuple[Table, ...] = ()
     errors: KnownErrors | None = None
+    differences: bool = False
 
 
 def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
@@ -68,6 +70,18 @@ def rowwise_plan(problem: Problem, *, flat: bool = False) -> RowwisePlan:
     if flat not in problem.rowwise_plans:
         problem.rowwise_plans[flat] = _plan(problem, flat=flat)
     return problem.rowwise_plans[flat]
+
+
+def take_differences(problem: Problem, *, flat: bool) -> bool:
+    """From now on take Hessians from differences of slopes; whether that is new.
+
+    For programs whose density has no finite second derivative, see ``newton.minimise``.
+    """
+    plan = None if problem.sums_rows_up else rowwise_plan(problem, flat=flat)
+    if plan is None or plan.differences:
+        return False
+    problem.rowwise_plans[flat] = replace(plan, differences=True)
+    return True
 
 
 def _plan(problem: Problem, *, flat: bool) -> RowwisePlan:
@@ -211,12 +225,7 @@ def maximise(
         return values
     space = structure.space.of(plan.free)
     number = model.row_count(structure)
-
-    def loss(vector: Array) -> Array:
-        trial = {**values, **space.constrain(space.unravel(vector))}
-        height = expected_log_joint(model, structure, trial, weights, flat=flat, cells=cells)
-        return -height / number
-
+    loss = _loss_of(model, structure, plan, values, weights, flat=flat, cells=cells)
     start = space.ravel(space.unconstrain(values))
     curvature = None
     if plan.sample:
@@ -231,7 +240,58 @@ def maximise(
 
     priors = model.pieces(values, structure, known).priors
     farthest = space.ravel(reaches(priors, space.sites, FARTHEST))
-    minimum = minimise(loss, start, steps, curvature, farthest)
+    minimum = minimise(loss, start, steps, curvature, farthest, differences=plan.differences)
     # values that do not move come back as they are, not through a round trip of the transform
     moved, same = space.constrain(space.unravel(minimum)), (minimum == start).all()
     return values | {n: jnp.where(same, values[n], moved[n]) for n in plan.free}
+
+
+def _loss_of(
+    model: Model,
+    structure: Structure,
+    plan: RowwisePlan,
+    values: Globals,
+    weights: Array,
+    *,
+    flat: bool,
+    cells: Mapping[str, Array] | None,
+) -> Callable[[Array], Array]:
+    """What the M-step lowers, of the free sites in the unconstrained space: nats a row."""
+    space = structure.space.of(plan.free)
+    number = model.row_count(structure)
+
+    def loss(vector: Array) -> Array:
+        trial = {**values, **space.constrain(space.unravel(vector))}
+        height = expected_log_joint(model, structure, trial, weights, flat=flat, cells=cells)
+        return -height / number
+
+    return loss
+
+
+def left_to_gain(
+    model: Model,
+    structure: Structure,
+    plan: RowwisePlan,
+    values: Globals,
+    weights: Array,
+    *,
+    flat: bool,
+) -> Array:
+    """How many nats another M-step promises by the sites that Newton's method moves.
+
+    Infinite where it is not known, for want of a finite Hessian; rounding is none.
+
+    Args:
+        model: the program with data.
+        structure: what was read off it.
+        plan: see :func:`rowwise_plan`.
+        values: of the global sites.
+        weights: of the clusters, ``(cluster, row)``.
+        flat: leave the priors out.
+    """
+    space = structure.space.of(plan.free)
+    loss = _loss_of(model, structure, plan, values, weights, flat=flat, cells=None)
+    place = space.ravel(space.unconstrain(values))
+    farthest = space.ravel(reaches(model.pieces(values, structure).priors, space.sites, FARTHEST))
+    fall = promised_fall(loss, place, farthest=farthest, differences=plan.differences)
+    return jnp.where(fall <= rounding(loss(place)), 0.0, fall * model.row_count(structure))

@@ -36,9 +36,10 @@ def component_class(emission: EmissionFacts) -> Any:
 def component_picture(emission: EmissionFacts) -> str | None:
     """How components are drawn ("ellipses", "profile", "levels", "transitions"); None: not at all.
 
-    Where a parameter differs from row to row, as in a regression, components have no picture.
+    Where a parameter differs from row to row, as in a regression, or is not known by name,
+    components have no picture.
     """
-    if not set(parameter_names(emission)) <= set(emission.parameters):
+    if not set(parameter_names(emission)) <= set(emission.parameters) or not emission.parameters:
         return None
     return getattr(component_class(emission), "component_picture", None)
 

@@ -31,12 +31,17 @@ def with_layout(model: Any, structure: Structure) -> Structure:
     chain = structure.chain
     assert chain is not None
     unknown = tuple(n for n in structure.emissions if n not in model.data)
+    data = {n: np.asarray(v) for n, v in model.data.items()}
     if not chain.plates:
         known_structure = structure if not unknown else with_computed(model, structure, {})
+        # one value more than steps, for instance, where every step looks back at the last
+        lengths = ((n, f"{n}_dim_0", len(v)) for n, v in data.items() if v.ndim)
+        own = tuple(line for line in lengths if line[2] != chain.steps)
         return replace(
-            known_structure, sources=(*known_structure.sources, *_left_out(model, known_structure))
+            known_structure,
+            lines=(*known_structure.lines, *own),
+            sources=(*known_structure.sources, *_left_out(model, known_structure)),
         )
-    data = {n: np.asarray(v) for n, v in model.data.items()}
     observed = {
         n: np.asarray(v) for n, v in observed_values(model, names=structure.emissions).items()
     }

@@ -55,8 +55,8 @@ class Pieces:
     def common_weights(self) -> Array | None:
         """The clusters' weights, ``(cluster,)``; None where they differ from row to row."""
         probs = getattr(self.weights, "probs", None)
-        if probs is not None and jnp.ndim(probs) == 1:
-            return probs
+        if probs is not None and jnp.ndim(probs) == 1 and not self.weights.batch_shape:
+            return probs  # not those of a Bernoulli site that differ from row to row
         if self.log_weights is None or self.log_weights.shape[1] != 1:
             return None
         return jnp.exp(self.log_weights[:, 0])  # of a Bernoulli site, for instance

@@ -147,6 +147,11 @@ class Structure:
         return bool(self.indexed or self.labelled or self.row_factors)
 
     @property
+    def own_axes(self) -> bool:
+        """Whether arrays need not have an entry a row, so that rows cannot be chosen from them."""
+        return bool(self.indexed) or self.chain is not None
+
+    @property
     def undrawable(self) -> tuple[str, ...]:
         """Factors of the rows, which say nothing of how the rows are generated."""
         return (*self.likelihoods, *self.row_factors)
