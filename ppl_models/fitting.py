@@ -229,7 +229,9 @@ def fit(
         require(method, asked)
         key = make_key(seed)
         states = LastStates()
-        asked = replace(checkpointed(asked), last_states=states)
+        # what is read off the program is read once, for the method and for the tree
+        read = asked if asked.blocks is None else None
+        asked = replace(checkpointed(asked), last_states=states, same_program=read)
         result = run(asked, fold_in(key, 0), **options)
         result = without_padding(result, structure.rows)
         refuse_unresolved(problem, result, observed)

@@ -55,6 +55,8 @@ def _wide_locals(problem: Problem) -> Lack | None:
 
 def _no_families(problem: Problem) -> Lack | None:
     structure = problem.structure
+    if structure.likelihoods:
+        return Lack("a numpyro.factor is all that the program says of its data")
     if structure.undrawable:
         return Lack(f"factor '{structure.undrawable[0]}' is part of the density of every row")
     if structure.labelled is not None:

@@ -9,8 +9,8 @@ import numpy as np
 
 from ppl_models.program.arguments.known_values import ReadsValues, needed
 from ppl_models.program.arguments.signature import data_parameters
+from ppl_models.program.known_structures import known_structure
 from ppl_models.program.model import Model
-from ppl_models.program.structure_reading import structure_or_obstacle
 from ppl_models.program.trace.data_sites import moving_values
 from ppl_models.program.trace.renamed_sites import (
     LikelihoodFactor,
@@ -32,7 +32,7 @@ def with_names_of_data(model: Model) -> tuple[Model, Structure]:
     """
     renamed: set[str] = set()
     while True:
-        reading = structure_or_obstacle(model)
+        reading = known_structure(model)
         if isinstance(reading, Structure):
             moving = moving_values(model, reading.computed)
             if not moving:

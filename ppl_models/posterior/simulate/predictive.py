@@ -254,6 +254,12 @@ def runs_without_data(problem: Problem) -> bool:
 def undrawable(problem: Problem, what: str, *, observed: bool = False) -> str | None:
     """Why rows cannot be drawn, and what to do; None: they can. Arguments as above."""
     structure = problem.structure
+    if structure.likelihoods:
+        return (
+            "a numpyro.factor is all that the program says of its data, and says nothing of how "
+            f"rows are drawn, so that there is no {what}: write it as a distribution that the "
+            "data are observed from"
+        )
     if structure.undrawable:
         return (
             f"factor '{structure.undrawable[0]}' is part of the density of every row, and says "
