@@ -36,14 +36,17 @@ OPTIONS: dict[str, Any] = {"seed": 0, "clusters": 2, "predictive": 3}
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the programs that were read."""
     names: list[str] = []
-    read = structure_reading.structure_or_obstacle
+    for module, name in (
+        (structure_reading, "structure_or_obstacle"),
+        (named_as_data, "known_structure"),
+    ):
+        read = getattr(module, name)
 
-    def counted(model: Model) -> Any:
-        names.append(model.function.__name__)
-        return read(model)
+        def counted(model: Model, read: Callable = read) -> Any:
+            names.append(model.function.__name__)
+            return read(model)
 
-    for module in (structure_reading, named_as_data):
-        monkeypatch.setattr(module, "structure_or_obstacle", counted)
+        monkeypatch.setattr(module, name, counted)
     return names
 
 

@@ -132,10 +132,10 @@ def nats_left(
     by_row = None if problem.sums_rows_up else rowwise.rowwise_plan(problem, flat=flat)
     free = free if by_row is None else by_row.free
     space = problem.structure.space.of(free)
-    values = {n: jnp.asarray(v) for n, v in runs.values.items()}
     sizes = sum(int(np.prod(site.unconstrained_shape)) for site in space.sites)
     if not 0 < sizes <= LARGEST:
         return np.zeros(len(runs.iterations))
+    values = {n: jnp.asarray(v) for n, v in runs.values.items()}
     left = _left(
         problem.model, None if by_row else problem.chunks, values,
         structure=problem.structure, free=free, assign=assign, flat=flat, plan=by_row,
