@@ -31,13 +31,13 @@ def test_a_structure_of_other_rows_is_what_is_read_of_them(built_ins, count_read
     """Of every program: the known structure, of fewer rows, is that of a trace of its own."""
     known = 0
     for row in built_ins.values():
-        function, given = catalogue.program(row.name), row.raw_data
-        given = row.data if given is None else given
-        if len(given) < 8:
+        function, rows = catalogue.program(row.name), row.raw_data
+        rows = row.data if rows is None else rows
+        if len(rows) < 8:
             continue
         with scope("float64"):
             models = []
-            for data in (given, given[:-2]):
+            for data in (rows, rows[:-2]):
                 observed = read_data(function, data, arguments=row.options)
                 models.append(read_program(function, observed, row.options, {}, "float64")[0])
             count_readings.clear()
