@@ -30,7 +30,7 @@ from ppl_models.distributions.priors.scales_and_blocks import prior_density
 from ppl_models.distributions.scaled import ScaledPrior, times, weigh
 from ppl_models.program.arguments.known_values import KnownArray, with_known_values
 from ppl_models.program.chains import chain_densities
-from ppl_models.program.densities import pair_passes, units
+from ppl_models.program.densities import given_densities, pair_passes, units
 from ppl_models.program.densities.local_integrals import (
     integrated_logits,
     mean_of_shifts,
@@ -345,17 +345,7 @@ class Model:
             assert assignment is not None
             along = chain_densities.log_density_along(self, values, structure, assignment)
             return along + self.log_prior(values, structure)
-        trace = self.trace_at(values, structure, assignment=assignment)
-        total = jnp.zeros(())
-        for name, site in trace.items():
-            if site["type"] != "sample" or name in self.fixed:
-                continue
-            fn, scale = weigh(site)
-            if name in structure.emissions:
-                total += times(scale, observed_log_prob(fn, self.data[name])).sum()
-            else:
-                total += times(scale, prior_density(fn, site["value"])).sum()
-        return total
+        return given_densities.log_joint_given(self, values, structure, assignment)
 
 
 def only_known(logits: Array, known: Array) -> Array:

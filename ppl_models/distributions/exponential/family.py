@@ -25,6 +25,7 @@ from numpyro.distributions import Distribution
 
 from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.declaration import FamilyDeclaration
+from ppl_models.distributions.gap_branches import by_gaps
 from ppl_models.distributions.parameter_updates import ParameterUpdates, Statistics
 from ppl_models.distributions.plug_in import PlugIn
 
@@ -305,9 +306,7 @@ class ExponentialFamily(PlugIn, ParameterUpdates, FamilyDeclaration, Distributio
         if known is not None or not jnp.issubdtype(value.dtype, jnp.floating):
             logits = contract(bool(known))
         else:  # one cheap pass decides which of the two products is done
-            logits = lax.cond(
-                missing_cells(value).any(), lambda: contract(True), lambda: contract(False)
-            )
+            logits = by_gaps(missing_cells(value).any(), contract)
         return logits.reshape(self.batch_shape[:-1] + (value.shape[0],))
 
     def _is_contraction(self, value: Array) -> bool:

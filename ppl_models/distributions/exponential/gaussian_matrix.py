@@ -20,7 +20,7 @@ from jax import Array, lax, random
 from numpyro.distributions import constraints
 
 from ppl_models import device
-from ppl_models.data.missing import missing_cells
+from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.conditionals import (
     InverseWishartConditional,
     MultivariateNormalConditional,
@@ -34,7 +34,7 @@ from ppl_models.distributions.exponential.family import (
     broadcast_batch,
     real,
 )
-from ppl_models.distributions.exponential.gaussian import FLOOR
+from ppl_models.distributions.exponential.gaussian import FLOOR, LOG_TWO_PI
 from ppl_models.distributions.exponential.squares.cancellation import apart, resolved_matrix
 from ppl_models.distributions.exponential.squares.located import about
 from ppl_models.distributions.exponential.squares.moments import (
@@ -46,6 +46,7 @@ from ppl_models.distributions.exponential.squares.moments import (
     row_conditional,
     row_log_density,
 )
+from ppl_models.distributions.gap_branches import by_gaps
 
 
 class MatrixGaussian(ExponentialFamily):
@@ -93,7 +94,10 @@ class MatrixGaussian(ExponentialFamily):
         return jnp.broadcast_to(self.covariance, (*self.batch_shape, dimension, dimension))
 
     def pointwise(self, value: Array) -> Array:
-        """Log-density by one Cholesky factor a row."""
+        """Log-density by one Cholesky factor a row; of rows of one covariance, one for all."""
+        outer = self.covariance.shape[:-2]
+        if self.batch_shape and self.batch_shape[-1] > 1 and outer[-1:] in ((), (1,)):
+            return self._about_own_locations(value)
         shape = jax.lax.broadcast_shapes(value.shape[:-1], self.batch_shape)
         dimension = self.loc.shape[-1]
         rows = jnp.broadcast_to(value, (*shape, dimension)).reshape(-1, dimension)
@@ -101,6 +105,32 @@ class MatrixGaussian(ExponentialFamily):
         each = jnp.broadcast_to(self.covariance, (*shape, dimension, dimension))
         each = each.reshape(-1, dimension, dimension)
         return jax.vmap(row_log_density)(rows, loc, each).reshape(shape)
+
+    def _about_own_locations(self, value: Array) -> Array:
+        """Of rows that differ in their locations alone: residuals whitened by one product."""
+        residual = value - self.loc
+        shape = lax.broadcast_shapes(residual.shape[:-1], self.batch_shape)
+        dimension = self.loc.shape[-1]
+        residual = jnp.broadcast_to(residual, (*shape, dimension))
+        covariance = self.covariance
+        if covariance.ndim > 2:
+            covariance = covariance[..., 0, :, :]
+        covariance = jnp.broadcast_to(covariance, (*shape[:-1], dimension, dimension))
+
+        def densities(missing: bool) -> Array:
+            if missing:
+                each = residual.reshape(-1, *residual.shape[-2:])
+                matrices = covariance.reshape(-1, dimension, dimension)
+                by_row = jax.vmap(row_log_density, in_axes=(0, None, None))
+                about = jnp.zeros(dimension, residual.dtype)
+                return jax.vmap(by_row, (0, None, 0))(each, about, matrices).reshape(shape)
+            inverse, log_determinant = inverse_factor(covariance)
+            squares = (matmul(inverse, jnp.swapaxes(residual, -1, -2)) ** 2).sum(-2)
+            return -0.5 * (squares + dimension * LOG_TWO_PI) - log_determinant[..., None]
+
+        if not isinstance(value, jax.core.Tracer):
+            return densities(has_missing(value))
+        return by_gaps(missing_cells(value).any(), densities)
 
     def prepare(self, value: Array, *, missing: bool, centre: Array) -> Array:
         """Rows relative to the centre, ``(feature, row)``; rows with gaps as they are."""

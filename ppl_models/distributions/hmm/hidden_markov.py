@@ -14,6 +14,7 @@ from numpyro.distributions import Distribution, constraints
 from ppl_models import device
 from ppl_models.distributions.convert import as_family
 from ppl_models.distributions.exponential.family import ExponentialFamily, Statistics
+from ppl_models.distributions.gap_branches import by_gaps
 from ppl_models.distributions.hmm.by_row import by_row
 from ppl_models.distributions.hmm.forward_backward import PathFactors, PathPosterior
 from ppl_models.distributions.hmm.general_emission import GeneralEmission
@@ -272,8 +273,7 @@ class HiddenMarkov(StatePaths, ExponentialFamily):
         elif self.emission.factorises:  # cells that are missing cost little
             logits = contract(True)
         else:
-            part = self.sequences.in_part(value)
-            logits = jax.lax.cond(part, lambda: contract(True), lambda: contract(False))
+            logits = by_gaps(self.sequences.in_part(value), contract)
         return logits.reshape(self.batch_shape[:-1] + (len(value),))
 
     # ---- expected statistics -------------------------------------------------------------------

@@ -22,6 +22,7 @@ from ppl_models.distributions.exponential.family import (
     Statistics,
     broadcast_batch,
 )
+from ppl_models.distributions.gap_branches import by_gaps
 from ppl_models.distributions.log_of_zero import safe_log
 from ppl_models.distributions.sequences.autoregressive import Autoregressive
 from ppl_models.distributions.sequences.infilling.marginal_chain import log_likelihood
@@ -234,9 +235,10 @@ class TokenChain(Autoregressive, ExponentialFamily):
         if not self._is_contraction(value):
             return self.pointwise(value)
         flat, centre = self.components(), jnp.zeros(())
-        gapped = lambda: flat.contract(value, missing=True, centre=centre)  # noqa: E731
-        known = lambda: flat.contract(value, missing=False, centre=centre)  # noqa: E731
-        logits = lax.cond(self._has_missing(value), gapped, known)
+        logits = by_gaps(
+            jnp.asarray(self._has_missing(value)),
+            lambda missing: flat.contract(value, missing=missing, centre=centre),
+        )
         return logits.reshape(self.batch_shape[:-1] + (value.shape[0],))
 
     def logits(self, prepared: Array, *, missing: bool, centre: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax, random
+from jax import Array, random
 
 from ppl_models.data.missing import has_missing, missing_cells
 from ppl_models.distributions.contraction import matmul
@@ -15,6 +15,7 @@ from ppl_models.distributions.exponential.factors.scores import (
     factor_scores,
     over_components,
 )
+from ppl_models.distributions.gap_branches import by_gaps
 
 
 class RowDraws:
@@ -75,8 +76,7 @@ class RowDraws:
 
         if not isinstance(value, jax.core.Tracer):
             return densities(has_missing(value)).reshape(shape)
-        gaps = missing_cells(value).any()
-        return lax.cond(gaps, lambda: densities(True), lambda: densities(False)).reshape(shape)
+        return by_gaps(missing_cells(value).any(), densities).reshape(shape)
 
     def draw_hidden(
         self, key: Array, prepared: Any, chosen: Array, *, missing: bool, centre: Array
