@@ -101,7 +101,7 @@ def test_density_at_given_clusters_is_that_of_one_hot_weights_and_of_numpyro(nam
 
         @jax.jit
         @jax.value_and_grad
-        def given(values, model):
+        def at_clusters(values, model):
             return model.log_joint_given(values, structure, z)
 
         @jax.jit
@@ -109,7 +109,7 @@ def test_density_at_given_clusters_is_that_of_one_hot_weights_and_of_numpyro(nam
         def weighed(values, model):
             return expected_log_joint(model, structure, values, one_hot, flat=False)
 
-        actual, expected = given(values, model), weighed(values, model)
+        actual, expected = at_clusters(values, model), weighed(values, model)
         for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
             close = 1e-12 * np.abs(other).max()
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=close)
