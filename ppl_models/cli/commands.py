@@ -350,6 +350,7 @@ def _read(program: Callable, options: argparse.Namespace, *, words: bool) -> Any
         decimal=options.decimal,
         encoding=options.encoding,
         index=options.index,
+        names=[options.by] if getattr(options, "by", None) else [],
     )
     return _without(data, options.drop, options.data) if options.drop else data
 

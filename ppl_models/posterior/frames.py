@@ -92,14 +92,14 @@ def assignments(tree: xr.DataTree, data: object = None) -> pd.DataFrame:
     return frame
 
 
-def annotate(adata: Any, tree: xr.DataTree, key: str = "cluster") -> Any:
+def annotate(tree: xr.DataTree, adata: Any, key: str = "cluster") -> Any:
     """Write the clusters of a fit into an AnnData object that has its rows.
 
     See `predict`; AnnData is that of Virshup et al. (2021), bioRxiv 2021.12.16.473007.
 
     Args:
-        adata: observations, whose names are the labels of the fitted rows.
         tree: a fit with clusters.
+        adata: observations, whose names are the labels of the fitted rows.
         key: ``obs[key]`` becomes the most probable cluster, a category, and
             ``obsm[f"{key}_probabilities"]`` the probabilities ``(observation, cluster)``.
 
@@ -107,7 +107,7 @@ def annotate(adata: Any, tree: xr.DataTree, key: str = "cluster") -> Any:
         The object, changed in place.
 
     Raises:
-        InputError: observations that the fit has no rows of.
+        InputError: observations that the fit has no rows of, or no AnnData.
 
     >>> from types import SimpleNamespace
     >>> from ppl_models import fit
@@ -115,9 +115,14 @@ def annotate(adata: Any, tree: xr.DataTree, key: str = "cluster") -> Any:
     >>> tree = fit("poisson_mixture", counts, method="em", seed=0, clusters=2)
     >>> obs = pd.DataFrame(index=["b", "d"])
     >>> adata = SimpleNamespace(obs=obs, obs_names=obs.index, obsm={})  # or anndata.AnnData
-    >>> annotate(adata, tree).obs["cluster"].nunique()
+    >>> annotate(tree, adata).obs["cluster"].nunique()
     2
     """
+    if not hasattr(adata, "obs_names"):
+        raise InputError(
+            f"adata is {type(adata).__name__}, which has no observations: give the fit first and "
+            "an AnnData after it, annotate(tree, adata)"
+        )
     frame = assignments(tree)
     frame.index = frame.index.map(str)
     unknown = [name for name in adata.obs_names if name not in frame.index]

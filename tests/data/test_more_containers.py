@@ -156,3 +156,13 @@ def test_text_in_a_workbook_stays_text(tmp_path: Path) -> None:
         False,
         True,
     ]
+
+
+def test_names_of_groups_stand_as_they_are_written(tmp_path):
+    path = tmp_path / "plants.csv"
+    path.write_text("plot,height\n007,1.5\n7,2.5\n010,3.5\n")
+    read = read_file(path, kind=Reals, names=["plot"])
+    assert read["plot"].tolist() == ["007", "7", "010"]
+    assert read["height"].tolist() == [1.5, 2.5, 3.5]
+    path.write_text("plot,height\n7,1.5\n8,2.5\n")
+    assert read_file(path, kind=Reals, names=["plot"])["plot"].tolist() == [7, 8]

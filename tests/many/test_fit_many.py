@@ -336,3 +336,14 @@ def test_the_command_line_fits_groups(frame, tmp_path, capsys) -> None:
     assert "1 of 4 groups have no fit: constant" in capsys.readouterr().out
     tree = load(out)
     assert predict(group(tree, "s1", predictive=0)).sizes == {"row": 31, "cluster": 2}
+
+
+def test_groups_on_the_command_line_are_called_as_in_the_file(tmp_path) -> None:
+    from ppl_models.cli import main
+
+    path, out = tmp_path / "visits.csv", tmp_path / "fits.nc"
+    rows = "".join(f"{plot},{n}\n" for plot in ("007", "7") for n in (1, 2, 1, 30, 28, 31))
+    path.write_text("plot,visits\n" + rows)
+    words = f"fit poisson_mixture {path} --by plot --clusters 2 --method em --set starts=2"
+    assert main([*words.split(), "--out", str(out)]) == 0
+    assert load(out)["posterior"]["group"].values.tolist() == ["007", "7"]

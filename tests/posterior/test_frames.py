@@ -43,14 +43,16 @@ def test_assignments_join_back_on_the_index(geyser: pd.DataFrame, tree: xr.DataT
 @pytest.mark.filterwarnings("ignore")
 def test_clusters_are_written_into_anndata(geyser: pd.DataFrame, tree: xr.DataTree) -> None:
     anndata = pytest.importorskip("anndata")
-    adata = annotate(anndata.AnnData(geyser.iloc[[5, 2, 40]]), tree)
+    adata = annotate(tree, anndata.AnnData(geyser.iloc[[5, 2, 40]]))
     wanted = assignments(tree).loc[adata.obs_names]
     assert adata.obs["cluster"].tolist() == wanted["cluster"].tolist()
     assert adata.obs["cluster"].dtype == "category"
     proportions = wanted[["probability_0", "probability_1"]]
     np.testing.assert_array_equal(adata.obsm["cluster_probabilities"], proportions)
     with pytest.raises(InputError, match="observation 'new' is not a row"):
-        annotate(anndata.AnnData(geyser.iloc[:1].rename(index={"e0": "new"})), tree)
+        annotate(tree, anndata.AnnData(geyser.iloc[:1].rename(index={"e0": "new"})))
+    with pytest.raises(InputError, match=r"give the fit first .* annotate\(tree, adata\)"):
+        annotate(adata, tree)  # type: ignore[arg-type]
 
 
 def test_a_frame_of_draws(tree: xr.DataTree) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ def read_file(
     decimal: str | None = None,
     encoding: str | None = None,
     index: str | None = None,
+    names: Collection[str] = (),
 ) -> pd.DataFrame | list[str] | list[list[str]] | list[nx.Graph]:
     """Read a file for a kind of data, whose `read` takes what comes back.
 
@@ -57,6 +59,8 @@ def read_file(
         decimal: the decimal mark, "." or ","; a comma is found where nothing else is possible.
         encoding: of a text, as "latin-1" or "cp1252" (default: UTF-8, and nothing else is tried).
         index: the column of a table that labels the rows; it is no data then.
+        names: columns of a table whose cells are names as they stand in a text file, as those of
+            groups: 007 is not 7.
 
     Returns:
         A frame, for `Tokens` a list of strings (of lists of them, if `words`), for `Graphs` one of
@@ -90,7 +94,8 @@ def read_file(
             ) from None
     token = ENCODING.set(encoding or "utf-8-sig")
     try:
-        read = _read(path, kind, words, separator, decimal, index)
+        own = {*names, index} - {None}
+        read = _read(path, kind, words, separator, decimal, own)
     finally:
         ENCODING.reset(token)
     return read if index is None else _labelled(read, index, path)
@@ -115,7 +120,7 @@ def _read(
     words: bool,
     separator: str | None,
     decimal: str | None,
-    index: str | None,
+    names: set[str | None],
 ) -> Any:
     is_table = path.suffix.lower() in set(BY_ENDING)
     try:
@@ -133,7 +138,7 @@ def _read(
             # a node may be called "NA"; a blank line is no edge
             edges = _read_csv(path, delimiter, dtype=str, skipinitialspace=True)
             return graphs_from_edges(edges, path)
-        return _frame(path, kind, separator, decimal, index)
+        return _frame(path, kind, separator, decimal, names)
     except UnicodeDecodeError:
         name = {"utf-8-sig": "UTF-8"}.get(ENCODING.get(), ENCODING.get())
         raise InputError(
@@ -186,7 +191,7 @@ def _frame(
     kind: type[Kind],
     separator: str | None,
     decimal: str | None,
-    index: str | None,
+    names: set[str | None],
 ) -> pd.DataFrame:
     delimiter = delimiter_of(path, separator)
     header = _header(path, delimiter)
@@ -206,7 +211,7 @@ def _frame(
     elif texts is not None:
         frame = _with_codes(frame, texts)
     unnamed = header[0] in {"", "rownames", "Unnamed: 0"}
-    for name in {index, frame.columns[0] if unnamed else None}.intersection(frame.columns):
+    for name in {*names, frame.columns[0] if unnamed else None}.intersection(frame.columns):
         written = _read_csv(path, delimiter, dtype=str, skipinitialspace=True)[name]
         frame[name] = _labels(frame[name], written)
     if unnamed:
