@@ -38,6 +38,7 @@ class GibbsKernel(MCMCKernel):
 
     sample_field = "z"
     free: tuple[str, ...]  #: the sites that move by Hamiltonian Monte Carlo
+    by_rows = False  #: whether their density goes through the rows
 
     def __init__(
         self, problem: Problem, sites: tuple[str, ...] | None, keep_assignments: bool
@@ -64,8 +65,13 @@ class GibbsKernel(MCMCKernel):
         kernel.problem = problem
         for name, value in settings.items():
             setattr(kernel, name, value)
-        kernel._hmc_init, kernel._hmc_step = hmc_step(warmup)
+        kernel._set_steps(warmup)
         return kernel
+
+    def _set_steps(self, warmup: int) -> None:
+        """Hamiltonian steps that adapt for so many sweeps."""
+        rows = self.problem.structure.rows if self.by_rows else None
+        self._hmc_init, self._hmc_step = hmc_step(warmup, rows)
 
     def _label_moves(self) -> LabelSwaps | None:
         """Label swaps of the problem, if the kernel owns all sites permuted with the clusters."""
@@ -95,7 +101,7 @@ class GibbsKernel(MCMCKernel):
             values = {**self.problem.structure.initial(start_key), **values}
         values = {n: v for n, v in values.items() if n in self.sites}
         hmc = None
-        self._hmc_init, self._hmc_step = hmc_step(num_warmup)
+        self._set_steps(num_warmup)
         if self.free:
             space = self.problem.structure.space.of(self.free)
             hmc = self._hmc_init(hmc_key, space.ravel(space.unconstrain(values)))

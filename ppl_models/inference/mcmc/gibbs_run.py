@@ -123,7 +123,9 @@ def _block(
 
     def step(state: GibbsState) -> GibbsState:
         if state.i.shape[0] > 1:
-            return jax.vmap(one)(state)
+            # one count for all chains: what few sweeps do is computed in those alone
+            count = state.i[0]
+            return jax.vmap(lambda chain: one(chain._replace(i=count)))(state)
         # one chain is not mapped over: no loop more
         return jax.tree.map(lambda v: v[None], one(jax.tree.map(lambda v: v[0], state)))
 

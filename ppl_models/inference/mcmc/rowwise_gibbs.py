@@ -35,6 +35,8 @@ class RowwiseGibbs(GibbsKernel):
         keep_assignments: put every sweep's assignments into the state.
     """
 
+    by_rows = True
+
     def __init__(self, problem: Problem, *, keep_assignments: bool = False):
         super().__init__(problem, None, keep_assignments)
         plan = rowwise_plan(problem)

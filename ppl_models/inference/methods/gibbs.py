@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from ppl_models.errors import InputError
-from ppl_models.inference.capabilities import CONTINUOUS_SITES, DRAWABLE_CELLS, PATHS_BY_STATISTICS
+from ppl_models.inference.capabilities import (
+    CONTINUOUS_SITES,
+    DRAWABLE_CELLS,
+    PATHS_BY_STATISTICS,
+    ROW_DENSITIES,
+)
 from ppl_models.inference.mcmc.blocks_of_draws import Lengths
 from ppl_models.inference.mcmc.chain_starts import dispersed_starts
 from ppl_models.inference.mcmc.gibbs_blocks import run_gibbs_over_blocks
@@ -26,15 +33,41 @@ from ppl_models.inference.problem import Problem
 from ppl_models.inference.result import Result
 from ppl_models.inference.row_weights import copies_drawn
 from ppl_models.inference.simulated_data import Draws, Plan, on_simulated_data, run_chain
-from ppl_models.program.model import Model
-from ppl_models.program.runtime.keys import split_apart
+from ppl_models.program.log_joint import log_joint
+from ppl_models.program.model import Globals, Model
+from ppl_models.program.runtime.keys import fold_in, split, split_apart
+
+SHORT_RUNS = 4  #: of which calibration goes on with the best, as a fit goes on with EM's best start
+SHORT = 50  #: sweeps of a short run
 
 
 def _of_simulated_data(key: Array, model: Model, plan: Plan) -> Draws:
-    kernel_type = StatisticsGibbs if plan.problem.sums_rows_up else RowwiseGibbs
-    kernel = kernel_type(on_simulated_data(plan.problem, model))
-    state = kernel.init(key, plan.warmup, None, (), {})
+    problem = on_simulated_data(plan.problem, model)
+    kernel: Any
+    if problem.sums_rows_up:
+        kernel, start = StatisticsGibbs(problem), None
+    else:
+        kernel = RowwiseGibbs(problem)
+        start = _best_short_run(fold_in(key, SHORT_RUNS), kernel)
+    state = kernel.init(key, plan.warmup, start, (), {})
     return run_chain(lambda s: kernel.sample(s, (), {}), state, plan, lambda s: s.z), {}
+
+
+def _best_short_run(key: Array, kernel: RowwiseGibbs) -> Globals | None:
+    """Where the short run with the highest density ended; None where a density is not at hand."""
+    problem = kernel.problem
+    structure = problem.structure
+    if structure.coupled or structure.locals or not problem.offers(*ROW_DENSITIES):
+        return None
+
+    def run(key: Array) -> tuple[Globals, Array]:
+        state = kernel.init(key, SHORT, None, (), {})
+        ended = lax.fori_loop(0, SHORT, lambda _, s: kernel.sample(s, (), {}), state).z
+        return ended, log_joint(problem.model, structure, ended)
+
+    ended, heights = jax.vmap(run)(split(key, SHORT_RUNS))
+    best = jnp.nan_to_num(heights, nan=-jnp.inf).argmax()
+    return {n: v[best] for n, v in ended.items()}
 
 
 METHOD = Method(
