@@ -106,6 +106,28 @@ def test_a_metric_that_goes_with_the_point_is_found_out(monkeypatch):
         assert errors(*ends(from_where_it_is))[0] > FOUND
 
 
+@jax.custom_vjp
+def slopes_in_reverse_only(point):
+    return -0.5 * (point**2).sum()
+
+
+slopes_in_reverse_only.defvjp(
+    lambda point: (-0.5 * (point**2).sum(), point), lambda point, g: (-g * point,)
+)
+
+
+def test_a_density_without_second_derivatives_moves_in_the_adapted_metric():
+    init, step = hmc_step.hmc_step(0, 10)
+    point = jnp.ones(2)
+    state = init(random.key(0), point)
+    for iteration in range(hmc_step.EVERY):
+        before = point
+        state, point = step(
+            random.key(iteration), state, point, slopes_in_reverse_only, jnp.array(iteration)
+        )
+        assert np.isfinite(point).all() and (point != before).all()
+
+
 def lines(y=None, *, rows=None):
     """Regressions with an unknown noise: assignments, weights, and Hamiltonian steps."""
     rows = rows if y is None else len(y)
@@ -234,7 +256,7 @@ def _without_volume(function):
 
 def _with_more(function):
     """Tables whose every count is one too large."""
-    return lambda *given: jax.tree.map(lambda v: v + 1, function(*given))
+    return lambda *inputs: jax.tree.map(lambda v: v + 1, function(*inputs))
 
 
 BROKEN = {

@@ -26,6 +26,7 @@ from numpyro.infer.hmc_util import warmup_adapter
 
 from ppl_models.distributions.contraction import matmul
 from ppl_models.inference.newton import LARGEST, curvature_units, minimise
+from ppl_models.program.runtime.trial import attempted
 
 LEAPFROG_STEPS = 8
 TARGET_ACCEPT = 0.8
@@ -81,7 +82,12 @@ def hmc_step(warmup: int, curved_rows: int | None = None) -> tuple[Callable, Cal
             lambda: state.adapt,
         )
         reference = jnp.where(iteration < warmup, chosen, state.reference)
-        if curved_rows is not None and bends(vector.size, curved_rows):
+        if (
+            curved_rows is not None
+            and bends(vector.size, curved_rows)
+            # (a solver of differential equations has slopes in reverse only)
+            and attempted(lambda: jax.eval_shape(jax.hessian(log_density), vector)) is not None
+        ):
             chosen = lax.cond(
                 iteration % EVERY == EVERY - 1,
                 lambda: curved_transition(random.fold_in(key, 3), chosen, reference, log_density),
