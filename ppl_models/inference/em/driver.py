@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ppl_models import device
 from ppl_models.errors import InputError
 from ppl_models.inference.em.blocks import run_em_over_blocks
 from ppl_models.inference.em.collapse import collapsed_runs, without_bound
@@ -184,6 +185,9 @@ def em_with_density(
             moves,
             iterations,
         )
+    elif sample is None and run is None and starts >= MANY_STARTS and _is_long(problem, starts):
+        ended = partial(collapsed_runs, problem, flat=flat)
+        runs, initializations = search(values, initializations, run_from, ended, None, iterations)
     else:
         if sample is not None:
             values, initializations = best_on_sample(
@@ -229,6 +233,13 @@ def em_with_density(
         # there is one optimum only, wherever one starts
         return replace(result, attributes={"closed_form": 1})
     return result
+
+
+def _is_long(problem: Problem, starts: int) -> bool:
+    """Whether so many starts, of a program with as many clusters, are not moved side by side."""
+    clusters = problem.structure.clusters
+    numbers = starts * clusters * problem.cells
+    return problem.structure.indexed and clusters >= MANY and numbers > device.starts_numbers()
 
 
 def _arrays(values: Mapping[str, np.ndarray]) -> Globals:

@@ -59,7 +59,8 @@ def em(
             clusters or hidden states on, the best quarter of them goes on after ten iterations,
             each then moved on by split–merge moves, see ``inference.em.search``. Where no
             statistics sum up many rows, a sample of these tells the starts apart, and its two best
-            optima at most go on, see ``inference.em.row_sample``.
+            optima at most go on, see ``inference.em.row_sample``; of many cells that belong to rows
+            by an index array the best quarter goes on too.
         iterations: maximum number of iterations per start.
         tolerance: relative gain of the objective below which iterations stop (default 1e-9 in
             float64, 1e-6 in float32).
