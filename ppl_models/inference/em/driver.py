@@ -239,7 +239,8 @@ def _is_long(problem: Problem, starts: int) -> bool:
     """Whether so many starts, of a program with as many clusters, are not moved side by side."""
     clusters = problem.structure.clusters
     numbers = starts * clusters * problem.cells
-    return problem.structure.indexed and clusters >= MANY and numbers > device.starts_numbers()
+    by_cell = bool(problem.structure.indexed)
+    return by_cell and clusters >= MANY and numbers > device.starts_numbers()
 
 
 def _arrays(values: Mapping[str, np.ndarray]) -> Globals:
