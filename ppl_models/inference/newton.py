@@ -88,8 +88,8 @@ def minimise_and_tell(
     """As :func:`minimise`, and whether there is no more to be had there.
 
     That is so where neither the slope nor a curvature that points down promised the last step a
-    fall of more than ``enough`` and than rounding; without a step it is not known to be. Of
-    L-BFGS, which sees no curvature, it is taken to be.
+    fall of more than ``enough`` and than rounding; without a step it is not known to be. L-BFGS
+    promises what the slope does by the curvature that it has seen along its way.
 
     Args:
         loss: see :func:`minimise`.
@@ -111,7 +111,8 @@ def minimise_and_tell(
     if start.size == 0:  # as of effects that add up to zero over one cluster
         return Found(start, yes, yes)
     if start.size > LARGEST:
-        return Found(_lbfgs(loss, start, steps), yes, yes)
+        place, value, left = _lbfgs(loss, start, steps)
+        return Found(place, left <= jnp.maximum(enough, rounding(value)), yes)
     bends = _bends_of(loss if curvature is None else curvature, differences=differences)
     place, value, left, bent = _newton(loss, start, steps, bends, farthest)
     return Found(place, left <= jnp.maximum(enough, rounding(value)), bent)
@@ -258,10 +259,11 @@ def _doubled(
     return lax.while_loop(longer, double, (length, reached, jnp.ones((), bool)))[:2]
 
 
-def _lbfgs(loss: Callable, start: Array, steps: int) -> Array:
+def _lbfgs(loss: Callable, start: Array, steps: int) -> tuple[Array, Array, Array]:
+    """Where it ended, the value there, and what its next step promises."""
     import optax
 
-    solver = optax.lbfgs()
+    solver, scaled = optax.lbfgs(), optax.scale_by_lbfgs()
     value_and_slope = optax.value_and_grad_from_state(loss)
 
     def step(_: Any, state: Any) -> Any:
@@ -275,5 +277,10 @@ def _lbfgs(loss: Callable, start: Array, steps: int) -> Array:
         return optax.apply_updates(place, moves), moments, best, lowest
 
     first = (start, solver.init(start), start, loss(start))
-    place, _, best, lowest = lax.fori_loop(0, 5 * steps, step, first)
-    return jnp.where(loss(place) < lowest, place, best)
+    place, moments, best, lowest = lax.fori_loop(0, 5 * steps, step, first)
+    place = jnp.where(loss(place) < lowest, place, best)
+    value, slope = jax.value_and_grad(loss)(place)
+    promised = (slope * scaled.update(slope, moments[0], place)[0]).sum()
+    # without a step no curvature has been seen
+    known = jnp.isfinite(promised) & (steps > 0)
+    return place, value, jnp.where(known, jnp.abs(promised), jnp.inf)

@@ -73,3 +73,20 @@ def test_a_hessian_that_is_no_number_is_told_and_replaced_by_differences():
             moves = minimise_and_tell(_clamped, start, 60, differences=True)
             assert moves.there and moves.bends
             np.testing.assert_allclose(moves.place, [3.0, 0.0], atol=1e-7 if precise else 1e-2)
+
+
+def test_many_numbers_end_at_a_minimum_or_tell_that_they_do_not():
+    """L-BFGS, of a valley whose curvatures differ a thousandfold."""
+    with jax.enable_x64(True):
+        curvature = jnp.logspace(-1, 2, 80)
+
+        def loss(v):
+            return 0.5 * (curvature * (v - 1) ** 2).sum()
+
+        there = minimise_and_tell(loss, jnp.zeros(80), 60, enough=1e-4)
+        assert there.there
+        assert loss(there.place) < 1e-3
+        short = minimise_and_tell(loss, jnp.zeros(80), 2, enough=1e-4)
+        assert not short.there
+        assert loss(short.place) > 1e-3
+        assert not minimise_and_tell(loss, jnp.zeros(80), 0).there
