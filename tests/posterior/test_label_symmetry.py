@@ -8,6 +8,8 @@ from itertools import permutations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 import xarray as xr
 from jax import random
@@ -26,7 +28,7 @@ from ppl_models.posterior.result.schema import facts_of
 from ppl_models.posterior.result.validation import validate
 from ppl_models.program.arguments.json_text import to_json
 from ppl_models.program.log_joint import log_joint
-from ppl_models.program.parameters.label_symmetry import permute_labels
+from ppl_models.program.parameters.label_symmetry import find_symmetry, permute_labels
 from ppl_models.program.reading import read_data, read_program
 from ppl_models.program.runtime.precision import scope
 
@@ -207,3 +209,35 @@ def test_labels_that_mean_something_are_left_and_it_is_said():
     with pytest.raises(UnsupportedError, match="tells its components apart"):
         relabel(tree)
     assert "relabel(tree" not in str(diagnose(tree))
+
+
+class Unasked:
+    """Densities of many components, none of which may be evaluated."""
+
+    components = 10_000
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(f"{name} was asked for")
+
+
+def test_components_without_entries_in_any_site_are_not_tried_pair_by_pair():
+    """The pairs of times of two change points are components, and fifty million pairs of them."""
+
+    def changes(y):
+        rate = numpyro.sample("rate", dist.Gamma(1.0, 0.2).expand([3]).to_event(1))
+        times = dist.Categorical(jnp.ones(len(y)) / len(y))
+        first = numpyro.sample("first", times, infer={"enumerate": "parallel"})
+        second = numpyro.sample("second", times, infer={"enumerate": "parallel"})
+        time = jnp.arange(len(y))
+        part = (time >= first[..., None]).astype(int) + (time >= second[..., None])
+        with numpyro.plate("time", len(y)):
+            numpyro.sample("y", dist.Poisson(rate[part]), obs=y)
+
+    with scope("float64"):
+        observed = read_data(changes, {"y": np.arange(7) % 3}, {})
+        model, structure = read_program(changes, observed, {}, {}, "float64")
+        assert structure.clusters == 49
+        symmetry = find_symmetry(
+            Unasked(), model, structure, Problem(model, structure).parameter_map
+        )
+    assert symmetry.classes == () and "tells its components apart" in symmetry.reason

@@ -168,6 +168,9 @@ def find_symmetry(
     count = densities.components
     if count < 2:
         return LabelSymmetry(count, reason="there is one component")
+    sets = tuple(_sets_of_axes(structure, parameter_map, count))
+    if not sets:  # no site has an entry a component, as of the times of two change points
+        return LabelSymmetry(count, reason=_TOLD_APART)
     values = _usable_point(densities, structure)
     if values is None:
         return LabelSymmetry(
@@ -175,7 +178,7 @@ def find_symmetry(
         )
     search = _Search(densities, values, _rows_of(structure) * count)
     for pair in combinations(range(count), 2):
-        for axes in _sets_of_axes(structure, parameter_map, count):
+        for axes in sets:
             if search.exchangeable(pair, axes):
                 return LabelSymmetry(count, search.classes(axes), axes, reason="")
             if search.exhausted:
