@@ -190,7 +190,8 @@ class RestoredFit:
         """Labels of the rows, numbers where they have none."""
         count = self.structure.rows
         # (what a column of codes stands for, before the places of as many lines)
-        coded = value_names(self.observed).get(self.unit)
+        several = len(self.observed) > 1
+        coded = value_names(self.observed).get(self.unit) if several else None
         known = next(iter(self.observed.values())).coords.get(self.unit)
         labels = next((n for n in (coded, known) if n is not None and len(n) == count), None)
         return {self.unit: np.arange(count) if labels is None else np.asarray(labels)}
