@@ -209,7 +209,7 @@ def _newton(
         count, place, value, *_ = state
         slope, bends = slope_of(place), hessian(place)
         move, fall, promised, downward, known = _step(slope, bends, farthest)
-        length, reached = _halved(loss, place, value, move, fall)
+        length, reached = _halved(loss, place, value, move, fall, promised > rounding(value))
         most = 1 / jnp.maximum((jnp.abs(move) / farthest).max(), jnp.finfo(place.dtype).tiny)
         most = jnp.where(downward & (length == 1) & (reached < value), most, 0.0)
         length, reached = _doubled(loss, place, move, length, reached, most)
@@ -224,14 +224,17 @@ def _newton(
 
 
 def _halved(
-    loss: Callable, place: Array, value: Array, move: Array, fall: Array
+    loss: Callable, place: Array, value: Array, move: Array, fall: Array, worth_it: Array
 ) -> tuple[Array, Array]:
-    """A length of the step at which the function falls enough, and its value there."""
+    """A length of the step at which the function falls enough, and its value there.
+
+    Of a step that promises no more than rounding it is the whole one.
+    """
 
     def too_long(state: Any) -> Array:
         length, reached = state
         enough = reached <= value - SLOPE_SHARE * length * fall
-        return ~enough & (length > SMALLEST_STEP)
+        return ~enough & (length > SMALLEST_STEP) & worth_it
 
     def halve(state: Any) -> Any:
         length = 0.5 * state[0]
