@@ -239,6 +239,14 @@ def _refit(tree: xr.DataTree, elpd: Any, bad: np.ndarray) -> Any:
         if by_row_order and structure.chain is None:
             return _refit_whole(tree, restored, elpd, bad)
     data = fitted_data(tree)
+    if structure.chain is not None:
+        unit = (structure.chain.unit,)
+        misplaced = next((n for n, o in data.items() if o.dims[:1] != unit), None)
+        if misplaced is not None:
+            raise UnsupportedError(
+                f"refit= leaves out whole series ('{unit[0]}'), which are not the "
+                f"first axis of '{misplaced}': call loo without refit"
+            )
     folds = np.arange(len(next(iter(data.values())).values)) % FOLDS
     configuration = from_json(tree.attrs["configuration"])
     arguments = from_json(tree.attrs["arguments"])

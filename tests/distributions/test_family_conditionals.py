@@ -178,6 +178,11 @@ FORMS = {
         np.array([2 / 3, 2.5]),
         np.array([2 / 9, 12.5]),
     ),
+    "inverse gamma": lambda: (
+        forms.InverseGammaConditional(jnp.array([6.0, 9.0]), jnp.array([3.0, 40.0])),
+        stats.invgamma([6.0, 9.0], scale=[3.0, 40.0]).mean(),
+        stats.invgamma([6.0, 9.0], scale=[3.0, 40.0]).var(),
+    ),
     "normal": lambda: (
         forms.NormalConditional(jnp.array([2.0, -1.0]), jnp.array([4.0, 0.25])),
         np.array([2.0, -1.0]),

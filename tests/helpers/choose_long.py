@@ -15,9 +15,9 @@ from collections import defaultdict
 from pathlib import Path
 
 QUICK = 0.5  # CPU seconds under which a test is never left out
-BUDGET = 1.0  # CPU seconds of slow tests that every file keeps,
+BUDGET = 0.7  # CPU seconds of slow tests that every file keeps,
 FOR_EACH = 0.03  # and as many more for each of its tests
-ONLY = 5.0  # CPU seconds up to which a file keeps its cheapest test whatever the budget
+ONLY = 4.0  # CPU seconds up to which a file keeps its cheapest test whatever the budget
 
 GUARDS = tuple(
     re.compile(pattern)

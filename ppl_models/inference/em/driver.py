@@ -50,6 +50,7 @@ from ppl_models.program.runtime.keys import fold_in
 
 MANY_STARTS = 8  #: starts from which on only the best of short runs go on
 MANY = 4  #: components from which on they do
+SHORT_OF_LONG = 5  #: iterations of a short run where one takes a tenth of a second
 ROUNDS = 3  #: times that EM and Newton's method go on by turns where a run is at no optimum
 NO_DENSITY = (
     "no start came where the data have a finite density: look for a prior or an emission that "
@@ -187,7 +188,9 @@ def em_with_density(
         )
     elif sample is None and run is None and starts >= MANY_STARTS and _is_long(problem, starts):
         ended = partial(collapsed_runs, problem, flat=flat)
-        runs, initializations = search(values, initializations, run_from, ended, None, iterations)
+        runs, initializations = search(
+            values, initializations, run_from, ended, None, iterations, SHORT_OF_LONG
+        )
     else:
         if sample is not None:
             values, initializations = best_on_sample(

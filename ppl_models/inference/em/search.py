@@ -46,6 +46,7 @@ def search(
     collapsed: Callable[[EMRuns], np.ndarray],
     moves: Moves | None,
     iterations: int,
+    short: int = SHORT,
 ) -> tuple[EMRuns, list[str]]:
     """Runs of the starts that went on, and what kind of start each was.
 
@@ -56,22 +57,25 @@ def search(
         collapsed: which of some runs ended with a collapsed component.
         moves: split–merge moves; None: there are none.
         iterations: maximum number of iterations per run.
+        short: iterations of a short run.
     """
     count = len(kinds)
     lanes = lanes_of(count)
-    short = [
-        run_from(chosen_starts(values, np.arange(i, i + lanes) % count), min(SHORT, iterations))
-        for i in range(0, count, lanes)
-    ]
-    begun = _stacked(short, count)
+    begun = _stacked(
+        [
+            run_from(chosen_starts(values, np.arange(i, i + lanes) % count), min(short, iterations))
+            for i in range(0, count, lanes)
+        ],
+        count,
+    )
     order = np.argsort(-height(begun, collapsed(begun)), kind="stable")
     runs, chosen = begun, order[:lanes]
-    if iterations > SHORT:
+    if iterations > short:
         for first in range(0, count, lanes):
             chosen = order[first : first + lanes]
             runs = go_on(
                 _chosen(begun, chosen),
-                run_from(chosen_starts(begun.values, chosen), iterations - SHORT),
+                run_from(chosen_starts(begun.values, chosen), iterations - short),
             )
             if len(chosen) == lanes and not collapsed(runs).all():
                 break
