@@ -73,8 +73,8 @@ def test_one_value_more_than_steps(tmp_path):
     tree = fit(switching, {"y": y}, method="map", seed=0, steps=20, predictive=0)
     assert predict(tree).sizes == {"step": 40, "cluster": 2}
     assert predict(tree, {"y": y[:12]}).sizes["step"] == 11
-    whole, part = float(log_density(tree).sum()), float(log_density(tree, {"y": y[:12]}).sum())
-    assert np.isfinite([whole, part]).all() and whole != part
+    full, part = float(log_density(tree).sum()), float(log_density(tree, {"y": y[:12]}).sum())
+    assert np.isfinite([full, part]).all() and full != part
     assert generate(tree, 40, seed=1).sizes["step"] == 40
     assert impute(tree, seed=1, draws=2).sizes["step"] == 40
     save(tree, tmp_path / "fit.nc")
