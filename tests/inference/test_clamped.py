@@ -11,6 +11,7 @@ from scipy.special import expit
 from scipy.stats import norm
 
 from ppl_models import fit
+from ppl_models.inference.em import driver
 
 SITES, VISITS = 60, 4
 
@@ -56,6 +57,15 @@ def test_em_moves(method):
     # the best assignments: a site is empty where nothing was seen, and where that is likelier
     _, slope, seen = estimates
     assert abs(slope) > 0.3 and 0.3 < seen < 0.9
+
+
+def test_starts_that_are_run_again_keep_their_kinds(monkeypatch):
+    """Long starts are thinned out by short runs; without a Hessian all of them begin anew."""
+    monkeypatch.setattr(driver, "_is_long", lambda *_: True)
+    tree = fit(occupancy, _data(), method="em", seed=0, starts=8, predictive=0)
+    assert tree["starts"].sizes["start"] == 8
+    assert tree["starts/converged"].values.all()
+    assert set(tree["starts/initialization"].values) > {"random", "partition"}
 
 
 def test_site_wide_weights_are_no_weights_of_clusters():

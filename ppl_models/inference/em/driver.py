@@ -174,6 +174,7 @@ def em_with_density(
                 label=label,
             )
 
+    kinds = initializations
     if problem.sums_rows_up and starts >= MANY_STARTS and seed_count(problem) >= MANY:
         update = Update(problem.structure, links, free, flat, problem.chunks.missing)
         move_key = fold_in(key, starts)
@@ -200,18 +201,18 @@ def em_with_density(
                 partial(collapsed_runs, sample, flat=flat),
                 iterations,
             )
+            kinds = initializations
         runs = run_from(values, iterations)
     if assignments == "soft" and not flat and problem.blocks is None:
         better = reordered(problem, runs.values)
         if better is not None:
             runs = go_on(runs, run_from(_arrays(better), iterations))
-    run_again = partial(run_from, values, iterations)
     plan = None if problem.sums_rows_up else rowwise_plan(problem, flat=flat)
     stuck = np.zeros(len(runs.converged), bool)
     if plan is not None and assignments == "soft" and _to_polish(problem, plan):
         stopped, (runs, bends) = runs.converged, polished(problem, runs, flat=flat)
         if not bends.all() and take_differences(problem, flat=flat):
-            runs = run_again()
+            runs, initializations = run_from(values, iterations), kinds
             stopped, (runs, _) = runs.converged, polished(problem, runs, flat=flat)
         for _ in range(ROUNDS):
             if not (stopped & ~runs.converged).any():
@@ -222,7 +223,7 @@ def em_with_density(
     elif problem.blocks is None and run is None:
         left = nats_left(problem, runs, free, assign, flat=flat)
         if not np.isfinite(left).all() and take_differences(problem, flat=flat):
-            runs = run_again()
+            runs, initializations = run_from(values, iterations), kinds
             left = nats_left(problem, runs, free, assign, flat=flat)
         stuck = runs.converged & ~(left <= NATS)
         runs = replace(runs, converged=runs.converged & ~stuck)

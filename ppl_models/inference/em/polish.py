@@ -46,13 +46,12 @@ def polished(problem: Problem, runs: EMRuns, *, flat: bool) -> tuple[EMRuns, np.
         flat: whether the priors are left out.
     """
     start = {n: jnp.asarray(v) for n, v in runs.values.items()}
-    plan = problem.rowwise_plans.get(flat)
     values, objective, there, bends = _to_the_mode(
         problem.model,
         start,
         structure=problem.structure,
         flat=flat,
-        differences=plan is not None and plan.differences,
+        differences=rowwise.rowwise_plan(problem, flat=flat).differences,
     )
     seen = [row[np.isfinite(row)] for row in runs.objective]
     before = np.array([row[-1] if len(row) else np.inf for row in seen])
