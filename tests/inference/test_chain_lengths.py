@@ -10,6 +10,8 @@ import pytest
 from numpyro.contrib.control_flow import scan
 
 from ppl_models import fit, generate, impute, load, log_density, predict, save
+from ppl_models.errors import UnsupportedError
+from ppl_models.evaluation import loo
 from ppl_models.inference.gradient.batches import make_batches
 from ppl_models.inference.problem import Problem
 from ppl_models.plots.choose import choose_plots
@@ -94,3 +96,24 @@ def test_lengths_of_series(method):
     assert np.isnan(probabilities.values[~inside]).all()
     # the parameters of the states are known by no name: no picture needs them
     assert not [p.name for p in choose_plots(tree) if "profile" in p.name]
+
+
+def test_series_that_are_no_first_axis_are_not_left_out_by_refits():
+    """Folds cut the first axis, which would be steps of all series."""
+
+    def by_step(y):
+        rate = numpyro.sample("rate", dist.Gamma(2.0, 0.5).expand([2]).to_event(1))
+
+        def step(state, now):
+            with numpyro.plate("series", y.shape[1], dim=-1):
+                stay = jnp.array([[0.8, 0.2], [0.3, 0.7]])[state]
+                state = numpyro.sample("state", dist.Categorical(stay), infer=HIDDEN)
+                numpyro.sample("y", dist.Poisson(rate[state]), obs=now)
+            return state, None
+
+        scan(step, jnp.zeros(y.shape[1], int), y)
+
+    y = np.random.default_rng(2).poisson(4, size=(6, 4))
+    tree = fit(by_step, {"y": y}, method="map", seed=0, steps=5, predictive=0)
+    with pytest.raises(UnsupportedError, match="not the first axis of 'y': call loo without refit"):
+        loo._refit(tree, None, np.zeros(4, bool))
